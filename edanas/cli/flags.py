@@ -144,6 +144,36 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
         ],
         None,
     ),
+    "max_ram": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Largest RAM of every network on a microcontroller, in bytes, e.g. `64k`: the peak of "
+                "its int8 activations. Default: no limit."
+            ),
+        ],
+        None,
+    ),
+    "max_flash": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Largest flash of every network on a microcontroller, in bytes, e.g. `256k`: its int8 "
+                "weights. Default: no limit."
+            ),
+        ],
+        None,
+    ),
+    "device_profile": (
+        Annotated[
+            str | None,
+            typer.Option(
+                help="Microcontroller for which latency and energy are estimated: a name, e.g. "
+                "`cortex-m4-80mhz`, or a TOML file. Default: none."
+            ),
+        ],
+        None,
+    ),
     "settings": (
         Annotated[
             list[str] | None,
@@ -165,7 +195,10 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
 }
 """The annotation and the default of each flag, by field of `RunOptions`, in the order of the help."""
 
-SEARCH_ONLY = ("evaluation", "warm_start", "max_evals", "time_limit")
+SEARCH_ONLY = (
+    *("evaluation", "warm_start", "max_evals", "time_limit"),
+    *("max_ram", "max_flash", "device_profile"),
+)
 """The fields of `RunOptions` that affect only a search: `run` has flags for them."""
 
 SUPERNET_FIELDS = tuple(name for name in _FLAGS if name not in SEARCH_ONLY)

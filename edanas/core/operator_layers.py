@@ -95,6 +95,13 @@ class GraphBuilder:
         """Add a pooling with a number of output elements, and return its output."""
         return self.add("pooling", (source,), elements, Work(elements=self.sizes[source]))
 
+    def normalisation(self, source: int, channels: int) -> int:
+        """Add a BatchNorm that is part of no layer, and return its output."""
+        elements = self.sizes[source]
+        return self.add(
+            "normalisation", (source,), elements, Work(elements=elements), CHANNEL_BYTES * channels
+        )
+
     def elementwise(self, name: str, *sources: int) -> int:
         """Add an operator that writes one number for each element of its largest input.
 

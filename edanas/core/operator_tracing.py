@@ -22,7 +22,9 @@ _POOLINGS = (
     "amax",
     "adaptive_max_pool2d",
 )
-_FUSED = ("relu", "hardtanh", "_native_batch_norm_legit_no_training", "native_batch_norm", "cudnn_batch_norm")
+_NORMALISATIONS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm")
+
+_FUSED = ("relu", "hardtanh", *_NORMALISATIONS)
 """Operators that run inside the convolution, linear layer or addition before them."""
 
 
@@ -94,6 +96,8 @@ class OperatorRecorder:
             if _key(weight) not in self._tensors and weight.ndim == 2:
                 before, after = weight.shape
                 return builder.linear(sources[0], before, after, elements // after)
+        if name in _NORMALISATIONS:
+            return builder.normalisation(sources[0], output.shape[1])
         if name in _POOLINGS:
             return builder.pooling(sources[0], elements)
         stored = sum(each.numel() for each in tensors if _key(each) not in self._tensors)

@@ -57,6 +57,15 @@ class ResultRow:
         rival_cost: Executed MACs as a fraction of those of the rival; `None` = there is no rival.
         params: Number of parameters, placed heads included.
         activations: Number of elements in the largest output of a layer.
+        ram: Bytes of RAM on a microcontroller: the peak of int8 activations.
+        flash: Bytes of the int8 network's weights, biases and scales, placed heads included.
+        exit_ram: Peak up to each exit point and to the last exit, in bytes; `None` = no exit there.
+        ram_layer: The operator during which `ram` bytes are in use, and its segment.
+        stage_ram: Peak of each stage alone, in bytes.
+        stage_flash: Bytes of each stage's weights, biases and scales.
+        head_flash: Bytes of the weights of the head at each exit point; `None` = no exit there.
+        last_flash: Bytes of the weights of the last exit.
+        device: Estimates for the device of the setting `device_profile`, by name; empty without a device.
         exit_accuracy: Accuracy of the samples that exit at each exit; `None` for an exit without samples.
         stage_macs: MACs of each stage.
         head_macs: MACs of the head at each exit point; `None` = no exit there.
@@ -105,6 +114,15 @@ class ResultRow:
     rival_cost: float | None = None
     params: int
     activations: int | None = None
+    ram: int | None = None
+    flash: int | None = None
+    exit_ram: tuple[int | None, ...] = ()
+    ram_layer: str | None = None
+    stage_ram: tuple[int, ...] = ()
+    stage_flash: tuple[int, ...] = ()
+    head_flash: tuple[int | None, ...] | None = None
+    last_flash: int | None = None
+    device: Mapping[str, Any] = field(default_factory=dict)
     exit_accuracy: tuple[float | None, ...] = ()
     stage_macs: tuple[int, ...] = ()
     head_macs: tuple[int | None, ...] | None = None
@@ -163,7 +181,9 @@ class ResultRow:
         value = getattr(self, key)
         if key == "confusion":
             return [list(each) for each in value]
-        return list(value) if isinstance(value, tuple) else dict(value) if key == "backbone" else value
+        if key in ("backbone", "device"):
+            return dict(value)
+        return list(value) if isinstance(value, tuple) else value
 
 
 _FIELDS = {each.name: None for each in fields(ResultRow) if each.name not in ("keys", "unknown")}

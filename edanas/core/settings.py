@@ -113,6 +113,30 @@ def _amount(text: str, written: Any, place: Place) -> float:
         raise place.error(written, f"{Condition.words}; {text.strip()!r} is not a number") from None
 
 
+class ByteLimit(float, Written):
+    """A largest number of bytes: a number, or a text such as `64k`; 0 = no limit.
+
+    Example:
+        >>> ByteLimit.read("64k", Place("max_ram")).written()
+        64000.0
+    """
+
+    words: ClassVar[str] = "a number of bytes like 65536, 64k or 1M (k = 1,000), above 0; or 0 for no limit"
+
+    @classmethod
+    def read(cls, value: Any, place: Place) -> Self:
+        """See `Written.read`."""
+        text = str(float(value)) if isinstance(value, float) else str(value)
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kKMG]?)", text)
+        if match is None or isinstance(value, bool):
+            raise place.error(value, cls.words)
+        return cls(float(match[1]) * SCALES[match[2]])
+
+    def written(self) -> float:
+        """See `Written.written`."""
+        return float(self)
+
+
 Components = tuple[Component, ...]
 """Several components of one kind, in order."""
 
@@ -398,6 +422,22 @@ class Settings:
         "Objectives, two or more.", components("accuracy", "ada-macs"), length=2, distinct=True
     )
     constraints: tuple[Condition, ...] = setting("Constraints on every result.", (), distinct=True)
+    max_ram: ByteLimit = setting(
+        "Largest RAM of every result on a microcontroller, in bytes: the constraint `ram <= ...`; 0 = no "
+        "limit.",
+        ByteLimit(0.0),
+    )
+    max_flash: ByteLimit = setting(
+        "Largest flash of every result on a microcontroller, in bytes: the constraint `flash <= ...`; 0 = no "
+        "limit.",
+        ByteLimit(0.0),
+    )
+    device_profile: str = setting(
+        "Microcontroller for which latency and energy of the results are estimated: a name, e.g. "
+        "`cortex-m4-80mhz`, or a TOML file. Its RAM and flash are limits where `max_ram` and `max_flash` "
+        "are not set. Empty = none.",
+        "",
+    )
     strategy: Component = setting("Search strategy.", Component("surrogate-nsga2"))
     surrogates: Components = setting(
         "Surrogate models; if there are several, adaptive switching chooses among them.",

@@ -308,6 +308,10 @@ class Metrics:
         exit_figures: Costs of a sample in the unit of each meter, by the meter's name; the numbers are
             arranged as in `exit_macs`.
         balanced_accuracy: Mean over classes of the accuracy on the samples of a class; `None` = unknown.
+        ram: Bytes of the peak of activations on a microcontroller, in int8; `None` = not counted.
+        flash: Bytes of the int8 network's weights, biases and scales, placed heads included; `None` = not
+            counted.
+        exit_ram: Bytes of the peak up to each exit, arranged as in `exit_macs`; empty if not counted.
 
     Example:
         >>> metrics = Metrics(0.9, (0.5, 0.5), (1.0, 0.8), 1e6, 1.2e6, 0.85, 2_000_000, 5000, 64)
@@ -328,6 +332,9 @@ class Metrics:
     exit_macs: tuple[float | None, ...] = ()
     exit_figures: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     balanced_accuracy: float | None = None
+    ram: int | None = None
+    flash: int | None = None
+    exit_ram: tuple[int | None, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as a dictionary of values that JSON can hold."""

@@ -7,6 +7,7 @@ import torch
 from edanas.core.contracts import Meter, Specimen
 from edanas.core.costs import Costs, cut_costs
 from edanas.core.cut_backbones import stages_of
+from edanas.core.network_memory import NOTHING, lacks_footprints
 from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import Backbone, ExitPoint, SegmentCost
 from edanas.evaluation.measured_times import measure_once
@@ -54,13 +55,14 @@ class CostBook:
         """Return the costs of a backbone's stages, and of its last exit without its decision.
 
         The stages behind the end of a cut backbone cost nothing, and its last exit is the head there. If
-        `SupernetProvider.costs` returns `None`, the whole backbone is built and its costs are traced.
+        `SupernetProvider.costs` returns `None`, or lacks footprints that the run needs, the whole backbone is
+        built and its costs are traced.
         """
         stages, last = self._whole(self.run.whole(backbone))
         end = stages_of(backbone, len(stages))
         if end == len(stages):
             return stages, last
-        nothing = SegmentCost(0, 0, 0, stages[end - 1].shape, 0)
+        nothing = SegmentCost(0, 0, 0, stages[end - 1].shape, 0, NOTHING)
         padded = (*stages[:end], *((nothing,) * (len(stages) - end)))
         return padded, self._head(exit_points(stages)[end - 1])
 
@@ -68,7 +70,7 @@ class CostBook:
         """Return the costs of the stages and the last exit of a whole backbone, without the decision."""
         task = self.run.parts.task
         counted = self.run.provider.costs(backbone, task)
-        if counted is not None:
+        if counted is not None and not (self.run.footprints and lacks_footprints((*counted[0], counted[1]))):
             return counted
         if backbone.id not in self._segments:
             with torch.random.fork_rng(devices=[]):

@@ -20,6 +20,7 @@ from edanas.core.time_limits import OverdueError, TimeLimit
 from edanas.core.types import Candidate, Metrics
 from edanas.deploy.export_check import export_checked
 from edanas.evaluation.class_figures import class_figures
+from edanas.evaluation.device_figures import estimates, memory_figures
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.final_thresholds import FinalThresholds
 from edanas.evaluation.finish_time import FinishTime
@@ -210,6 +211,8 @@ class Finisher:
             stage_macs=anatomy.costs.stages,
             head_macs=anatomy.costs.heads,
             last_macs=anatomy.costs.last,
+            **memory_figures(anatomy, network.scheme),
+            device=estimates(bench.device_profile, anatomy, network.scheme, test.utilization),
             examples=tuple(examples),
             backbone=dict(finished.backbone.choices),
             model=files[0] if files else None,

@@ -8,6 +8,7 @@ from threading import Lock
 
 from edanas.core.contracts import Evaluator, Objective
 from edanas.core.feasible import Feasibility
+from edanas.core.network_memory import lacks_footprints
 from edanas.core.objective_values import minimised
 from edanas.core.types import Candidate, Metrics, Outcome
 from edanas.evaluation.workbench import Workbench
@@ -39,7 +40,10 @@ def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
     if not all(meter.counted for meter in workbench.meters):
         return None
     task, smallest = workbench.parts.task, workbench.space.whole().smallest()
-    if not evaluator.judges or workbench.provider.costs(smallest, task) is None:
+    costs = workbench.provider.costs(smallest, task)
+    if not evaluator.judges or costs is None:
+        return None
+    if workbench.footprints and lacks_footprints((*costs[0], costs[1])):
         return None
     lock = Lock()
 

@@ -15,6 +15,7 @@ from edanas.core.contracts import (
     TrainingScheme,
 )
 from edanas.core.cut_backbones import completed, stages_of
+from edanas.core.device_profiles import DeviceProfile
 from edanas.core.preprocess import PREPROCESSING, stated_preprocessing
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
@@ -40,6 +41,9 @@ class RunInputs:
         folder: The run folder.
         meters: Measure the costs of backbones that the objectives and constraints use, e.g. latency.
         measure: The MACs that continuous thresholds trade against accuracy: `ada` (default) or `executed`.
+        footprints: True if an objective, constraint or meter needs the footprint of every candidate's
+            segments; default False.
+        device_profile: The microcontroller for which results are estimated; `None`, the default, for none.
     """
 
     settings: Settings
@@ -54,6 +58,8 @@ class RunInputs:
     folder: Path
     meters: tuple[Meter, ...] = ()
     measure: Measure = "ada"
+    footprints: bool = False
+    device_profile: DeviceProfile | None = None
 
     @property
     def memory(self) -> bool:

@@ -73,6 +73,7 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
     """
     costs = anatomy.costs
     segments = [*anatomy.stages, *(anatomy.heads[index] for index in scheme.placed), anatomy.last]
+    memory = anatomy.memory(scheme)
     outputs = [segment.outputs for segment in segments if segment.outputs is not None]
     return Metrics(
         accuracy=result.accuracy,
@@ -88,6 +89,9 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
         outputs=sum(outputs) if len(outputs) == len(segments) else None,
         exit_macs=_by_exit(costs, scheme),
         exit_figures={name: _by_exit(figures, scheme) for name, figures in anatomy.figures.items()},
+        ram=memory.ram if memory else None,
+        flash=memory.flash if memory else None,
+        exit_ram=memory.exit_ram if memory else (),
     )
 
 

@@ -35,6 +35,7 @@ class Weighted(Objective):
             )
         self._parts = [(-w if part.maximise else w, part) for part, w in zip(of, weights, strict=True)]
         self.structural = all(part.structural for part in of)
+        self.footprints = any(part.footprints for part in of)
         self.meters = tuple(meter for part in of for meter in part.meters)
         followed = [part.macs for part in of if part.macs]
         self.macs = "executed" if "executed" in followed else followed[0] if followed else None

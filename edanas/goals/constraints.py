@@ -11,6 +11,7 @@ from edanas.core.errors import ConfigError, CostError, near_miss
 from edanas.core.hookspecs import hookimpl
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Metrics
+from edanas.goals.device_memory import Flash, Ram
 
 
 class Bound(Constraint):
@@ -38,7 +39,7 @@ class Bound(Constraint):
             )
         self._of, self._at_most, self._at_least = of, at_most, at_least
         self.basis = "costs" if of.structural else "outcome"
-        self.meters = of.meters
+        self.meters, self.footprints = of.meters, of.footprints
 
     def excess(self, _candidate: Candidate, metrics: Metrics | None) -> float:
         """See `Constraint.excess`."""
@@ -121,36 +122,50 @@ class Choices(Constraint):
 
 
 class TinyMl(Constraint):
-    """Maxima of parameters, multiply-adds and activations as one constraint (CNAS).
+    """Maxima of parameters, multiply-adds and activations, or of flash, multiply-adds and RAM (CNAS).
 
     CNAS (Gambella, Falcetta and Roveri, 2022) adds up the three amounts with weights, and penalises amounts
     beyond their maxima. Here the excess is the weighted sum of the relative excesses. A candidate is feasible
-    if and only if no amount is larger than its maximum.
+    if and only if no amount is larger than its maximum. With bytes, `max_flash` stands in the place of
+    `max_params`, and `max_ram` in that of `max_activations`.
 
     Args:
-        max_params: Largest number of parameters, placed heads included.
+        max_params: Largest number of parameters, placed heads included; 0, the default, with `max_flash`.
         max_macs: Largest number of multiply-adds of a sample that exits at the last exit, placed heads
             included.
-        max_activations: Largest number of elements in the outputs of convolutions and linear layers.
-        weights: Weights of parameters, multiply-adds and activations; default 1 each.
+        max_activations: Largest number of elements in the outputs of convolutions and linear layers; 0, the
+            default, with `max_ram`.
+        max_flash: Largest number of bytes of the objective `flash`; 0, the default, with `max_params`.
+        max_ram: Largest number of bytes of the objective `ram`; 0, the default, with `max_activations`.
+        weights: Weights of storage, multiply-adds and memory; default 1 each.
         measure: Method to count activations: `sum`, the default, adds up all outputs, as in CNAS. `peak`
             takes the largest output.
 
     Raises:
-        ConfigError: A maximum or a weight is not above 0.
+        ConfigError: A maximum or a weight is not above 0, or one amount has two maxima.
     """
 
     basis = "costs"
 
     def __init__(
         self,
-        max_params: float,
-        max_macs: float,
-        max_activations: float,
+        max_params: float = 0.0,
+        max_macs: float = 0.0,
+        max_activations: float = 0.0,
         weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
         measure: Literal["peak", "sum"] = "sum",
+        *,
+        max_flash: float = 0.0,
+        max_ram: float = 0.0,
     ) -> None:
-        self._maxima, self._weights, self._measure = (max_params, max_macs, max_activations), weights, measure
+        if (max_params and max_flash) or (max_activations and max_ram):
+            raise ConfigError(
+                "constraints: found 'tiny-ml' with two maxima of one amount; allowed: `max_params` or "
+                "`max_flash`, and `max_activations` or `max_ram`"
+            )
+        self._flash, self._ram, self.footprints = bool(max_flash), bool(max_ram), bool(max_flash or max_ram)
+        self._maxima = max_params or max_flash, max_macs, max_activations or max_ram
+        self._weights, self._measure = weights, measure
         if min(*self._maxima, *weights) <= 0:
             raise ConfigError(
                 f"constraints: found 'tiny-ml' with maxima {_listed(self._maxima)} and weights "
@@ -167,7 +182,8 @@ class TinyMl(Constraint):
 
     def describe(self, _candidate: Candidate, metrics: Metrics | None) -> str:
         """See `Constraint.describe`."""
-        names = ("parameters", "multiply-adds", "activations")
+        storage = "bytes of flash" if self._flash else "parameters"
+        names = (storage, "multiply-adds", "bytes of RAM" if self._ram else "activations")
         amounts = zip(names, self._amounts(metrics), self._maxima, strict=True)
         beyond = [
             f"{figure(x)} {name} (allowed: at most {figure(most)})" for name, x, most in amounts if x > most
@@ -178,13 +194,16 @@ class TinyMl(Constraint):
         worst = metrics.exit_macs[-1] if metrics and metrics.exit_macs else None
         if metrics is None or worst is None:
             raise CostError("tiny-ml: the metrics hold no cost by exit (exit_macs)")
+        storage = Flash().value(metrics) if self._flash else float(metrics.params)
+        if self._ram:
+            return storage, worst, Ram().value(metrics)
         elements = metrics.activations if self._measure == "peak" else metrics.outputs
         if elements is None:
             raise CostError(
                 "tiny-ml: the metrics hold no sum of all outputs, which measure = sum needs; allowed: "
                 "measure = peak"
             )
-        return float(metrics.params), worst, float(elements)
+        return storage, worst, float(elements)
 
 
 def figure(value: float, unit: str = "") -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from edanas.core.contracts import ExitNetwork
 from edanas.core.costs import Costs
+from edanas.core.network_memory import NetworkMemory, network_memory
 from edanas.core.tracing import exit_points, measure, trace
-from edanas.core.types import SegmentCost
+from edanas.core.types import SegmentCost, SelectionScheme
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Anatomy:
             for index, p in ((index, points[index]) for index in network.points)
         }
         return cls(stages, heads, last + decisions[-1])
+
+    def memory(self, scheme: SelectionScheme) -> NetworkMemory | None:
+        """Return the memory on a microcontroller; `None` if the footprint of a segment is not known."""
+        return network_memory(self.stages, self.heads, self.last, scheme.placed)
 
     @property
     def costs(self) -> Costs:

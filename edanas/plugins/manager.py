@@ -50,6 +50,8 @@ BUILT_IN = (
     "edanas.goals.objectives",
     "edanas.goals.combined_objectives",
     "edanas.goals.latency_table",
+    "edanas.goals.device_memory",
+    "edanas.goals.device_time",
     "edanas.evaluation.latency",
     "edanas.goals.constraints",
     "edanas.strategies.surrogate_nsga2",

@@ -7,6 +7,14 @@ from edanas.core.errors import EdanasError
 from edanas.core.result_row import ResultRow
 from edanas.report.formatting import exits_text, mega, percent
 
+_SIZES = {
+    "params": "params",
+    "activations": "activations",
+    "ram": "bytes of RAM",
+    "flash": "bytes of flash",
+}
+"""Fields of `ResultRow` that bounds on the size limit, and their names in messages."""
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -17,6 +25,8 @@ class Bounds:
         min_accuracy: Minimum of the validation accuracy, a fraction in [0, 1].
         max_params: Maximum number of parameters, placed heads included.
         max_activations: Maximum number of elements in the largest layer output.
+        max_ram: Maximum number of bytes of RAM on a microcontroller.
+        max_flash: Maximum number of bytes of flash on a microcontroller.
 
     Raises:
         EdanasError: A maximum is not above 0, or `min_accuracy` is outside [0, 1].
@@ -26,9 +36,11 @@ class Bounds:
     min_accuracy: float | None = None
     max_params: float | None = None
     max_activations: float | None = None
+    max_ram: float | None = None
+    max_flash: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_macs", "max_params", "max_activations"):
+        for name in ("max_macs", *(f"max_{name}" for name in _SIZES)):
             most = getattr(self, name)
             if most is not None and not most > 0:
                 raise EdanasError(f"{name}: found {most}; allowed: a positive number")
@@ -38,7 +50,7 @@ class Bounds:
     @property
     def sizes(self) -> dict[str, float]:
         """The bounds on a network's size: name of a field of `ResultRow` -> its maximum."""
-        sizes = {"params": self.max_params, "activations": self.max_activations}
+        sizes = {name: getattr(self, f"max_{name}") for name in _SIZES}
         return {name: most for name, most in sizes.items() if most is not None}
 
     def small_enough(self, row: ResultRow) -> bool:
@@ -50,7 +62,9 @@ class Bounds:
         for name, most in self.sizes.items():
             size = getattr(row, name)
             if size is None:
-                raise EdanasError(f"max_{name}: the result lacks the number of {name} of network {row.id}")
+                raise EdanasError(
+                    f"max_{name}: the result lacks the number of {_SIZES[name]} of network {row.id}"
+                )
             if size > most:
                 return False
         return True
@@ -169,8 +183,10 @@ def calibrated(rows: Sequence[ResultRow]) -> list[ResultRow]:
 
 def _smallest(rows: Sequence[ResultRow], bounds: Bounds) -> str:
     """Return the message for bounds on the size that no network keeps."""
-    limits = " and ".join(f"at most {most:g} {name}" for name, most in bounds.sizes.items())
-    least = " and ".join(f"{min(getattr(row, name) for row in rows):g} {name}" for name in bounds.sizes)
+    limits = " and ".join(f"at most {most:,.10g} {_SIZES[name]}" for name, most in bounds.sizes.items())
+    least = " and ".join(
+        f"{min(getattr(row, name) for row in rows):,.10g} {_SIZES[name]}" for name in bounds.sizes
+    )
     return f"no network has {limits}; the smallest numbers are {least}"
 
 

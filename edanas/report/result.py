@@ -150,6 +150,8 @@ class Result:
         *,
         max_params: float | None = None,
         max_activations: float | None = None,
+        max_ram: float | None = None,
+        max_flash: float | None = None,
     ) -> dict[str, Any]:
         """Return the best network within bounds, chosen by accuracy and cost on the validation part.
 
@@ -167,6 +169,8 @@ class Result:
             max_params: Maximum number of parameters, placed heads included; above 0.
             max_activations: Maximum number of elements in the largest layer output, see
                 `ResultRow.activations`; above 0.
+            max_ram: Maximum number of bytes of RAM on a microcontroller, see `ResultRow.ram`; above 0.
+            max_flash: Maximum number of bytes of flash on a microcontroller, see `ResultRow.flash`; above 0.
 
         Returns:
             The row of the network; see the class.
@@ -175,7 +179,7 @@ class Result:
             EdanasError: A bound is out of range, or no network is within all bounds. The message names the
                 nearest networks.
         """
-        bounds = Bounds(max_macs, min_accuracy, max_params, max_activations)
+        bounds = Bounds(max_macs, min_accuracy, max_params, max_activations, max_ram, max_flash)
         return choose_network(self, bounds, exits).to_json()
 
     def confusion_matrix(self, network: str) -> list[list[int]]:

@@ -19,6 +19,7 @@ from edanas.report.formatting import (
     thresholds_text,
     utilization_text,
 )
+from edanas.report.memory import memory_note
 from edanas.report.plain import NOTE, standing, verdict
 from edanas.report.result import Result
 from edanas.report.rivals import comparison_text
@@ -134,7 +135,8 @@ def _notes(result: Result, early: Sequence[ResultRow]) -> list[str]:
     tested = f"Tested once, on {images} images. " if images else ""
     note = f"{tested}Networks with 0 early exits are single-exit networks of the same search. {CONVENTION}"
     notes = (note, COLUMNS, NOTE if result.plain else "", dominated_note(early), _no_gain_note(result))
-    return [text for text in (*notes, _calibration_note(early), _breaches_note(early)) if text]
+    memory = memory_note(result, (*early, *result.single_exit))
+    return [text for text in (*notes, memory, _calibration_note(early), _breaches_note(early)) if text]
 
 
 def _no_gain_note(result: Result) -> str:

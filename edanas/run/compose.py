@@ -38,6 +38,7 @@ from edanas.evaluation.workbench import Workbench
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.manager import Plugin
 from edanas.plugins.registry import Registry
+from edanas.run.memory_limits import check_limits, limit_components, profile_of
 from edanas.run.sample_check import check_samples
 from edanas.surrogates.adaptive import AdaptiveSwitching
 
@@ -120,7 +121,9 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     groups = group_sentences(loaded.groups, indices)
     sentences = (*groups, *(() if settings.allow_duplicates else duplicates.sentences()))
     objectives = tuple(make("objective", component) for component in settings.objectives)
-    constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in settings.constraints)
+    profile = profile_of(settings)
+    limited = (*settings.constraints, *limit_components(settings, profile))
+    constraints: tuple[Constraint, ...] = tuple(make("constraint", each) for each in limited)
     meters = [meter for each in (*objectives, *constraints) for meter in each.meters]
     workbench = Workbench(
         settings=settings,
@@ -135,7 +138,10 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         folder=folder,
         meters=tuple({meter.name: meter for meter in meters}.values()),
         measure=measure_of(objectives),
+        footprints=any(each.footprints for each in (*objectives, *constraints, *meters)),
+        device_profile=profile,
     )
+    check_limits(workbench, constraints)
     # A training scheme that does not fit the supernet's exits raises its error here, before any training.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)

@@ -34,6 +34,9 @@ class RunOptions:
         time_limit: The time limit of the whole run, in seconds.
         weights: Supernet weights to begin with: a file, or a name that the supernet provider can download.
         warm_start: The folder of an older run, whose Pareto set is evaluated first.
+        max_ram: The largest RAM of every result on a microcontroller, in bytes, e.g. `64k`.
+        max_flash: The largest flash of every result on a microcontroller, in bytes, e.g. `256k`.
+        device_profile: The microcontroller for which latency and energy are estimated: a name or a TOML file.
         settings: Further settings, as a mapping or as texts `key=value`.
         config: The path of a TOML file of settings.
 
@@ -56,6 +59,9 @@ class RunOptions:
     time_limit: float | None = None
     weights: str | None = None
     warm_start: str | Path | None = None
+    max_ram: str | float | None = None
+    max_flash: str | float | None = None
+    device_profile: str | Path | None = None
     settings: Mapping[str, Any] | Sequence[str] | None = None
     config: str | Path | None = None
 
@@ -75,6 +81,9 @@ class RunOptions:
             "device": self.device,
             "evaluation": self.evaluation,
             "weights": self.weights,
+            "max_ram": self.max_ram,
+            "max_flash": self.max_flash,
+            "device_profile": None if self.device_profile is None else str(self.device_profile),
             "warm_start": None if self.warm_start is None else str(self.warm_start),
             "search.max_evals": self.max_evals,
             "time_limit": self.time_limit,

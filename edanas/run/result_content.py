@@ -102,5 +102,7 @@ def _searched_row(evaluation: Evaluation) -> dict[str, Any]:
         "backbone_validation_accuracy": metrics.backbone_accuracy,
         "params": metrics.params,
         "activations": metrics.activations,
+        "ram": metrics.ram,
+        "flash": metrics.flash,
         "backbone": dict(candidate.backbone.choices),
     }

@@ -7,6 +7,7 @@ from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import WeightsError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
+from edanas.supernets.dense_footprints import with_dense_footprints
 from edanas.supernets.dense_space import STAGES, DenseSpace, plan_costs, strides_for
 from edanas.supernets.elastic_dense import ACTIVATIONS, ElasticDenseNet, build_dense
 from edanas.supernets.option_checks import (
@@ -129,7 +130,8 @@ class ElasticResNetProvider(SupernetProvider):
             CandidateError: The backbone is not in this space.
         """
         plan = self.space.plan(backbone)
-        return plan_costs(plan, self.space.stem(task.in_channels, plan), task)
+        stem = self.space.stem(task.in_channels, plan)
+        return with_dense_footprints(plan_costs(plan, stem, task), plan, stem)
 
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """Load weights from a file.

@@ -4,9 +4,12 @@ The counts equal the counts of `edanas.core.costs`, which counts built networks.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
+from edanas.core.operator_graph import Footprint, in_sequence
 from edanas.core.types import Backbone, Choice, SegmentCost, Task
+from edanas.supernets.block_footprints import mobile_block, mobile_last_exit, mobile_stem
 from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan, scaled, shrunk
 
 _SQUEEZE_REDUCTION = 4
@@ -66,19 +69,22 @@ class LayerCosts:
         layers = known.layers
         for stage, (depth_name, names) in enumerate(self._names):
             macs, params, activations, outputs = known.stem if stage == 0 else (0, 0, 0, 0)
+            footprints = list(known.first) if stage == 0 else []
             depth = backbone[depth_name]
             if depth not in self._space.depths_of(stage):
                 raise KeyError(depth_name)
             for layer in range(int(depth)):
                 kernel, expand = names[layer]
-                layer_macs, layer_params, largest, layer_outputs = layers[
+                (layer_macs, layer_params, largest, layer_outputs), footprint = layers[
                     stage, layer > 0, backbone[kernel], backbone[expand]
                 ]
                 macs += layer_macs
                 params += layer_params
                 activations = max(activations, largest)
                 outputs += layer_outputs
-            costs.append(SegmentCost(macs, params, activations, known.shapes[stage], outputs))
+                footprints.append(footprint)
+            joined = in_sequence(footprints)
+            costs.append(SegmentCost(macs, params, activations, known.shapes[stage], outputs, joined))
         return tuple(costs)
 
     def _count_layers(self, plan: NetPlan, backbone: Backbone, task: Task) -> "_Known":
@@ -88,20 +94,24 @@ class LayerCosts:
         shape = (plan.stem, side, side)
         counts: list[Count] = []
         shapes: list[Shape] = []
-        layers: dict[_Layer, Count] = {}
+        layers: dict[_Layer, tuple[Count, Footprint]] = {}
+        outer = self._space.family.outer
+        first = [mobile_stem(task.in_channels, plan.resolution, plan.stem, self._space.stem_stride, outer)]
         for stage, blocks in enumerate(plan.stages):
             for position, block in enumerate(blocks):
                 cost, shape = block_cost(block, shape)
                 layer = position - 1 if stage == 0 else position
                 if layer < 0:
                     counts.append(cost)
+                    first.append(mobile_block(block))
                     continue
-                layers[stage, layer > 0, block.kernel, block.expand] = cost
+                layers[stage, layer > 0, block.kernel, block.expand] = cost, mobile_block(block)
             shapes.append(shape)
         key = task, backbone["resolution"], backbone["width"]
         if key not in self._known:
-            last = _last_exit(plan, shape, task)
-            self._known[key] = _Known(total([stem, *counts]), {}, tuple(shapes), last)
+            footprint = mobile_last_exit(plan, outer, task.num_classes)
+            last = replace(_last_exit(plan, shape, task), footprint=footprint)
+            self._known[key] = _Known(total([stem, *counts]), tuple(first), {}, tuple(shapes), last)
         self._known[key].layers.update(layers)
         return self._known[key]
 
@@ -119,7 +129,8 @@ class _Known(NamedTuple):
     """Counts for one task, width and resolution: fixed layers, and elastic layers counted so far."""
 
     stem: Count
-    layers: dict[_Layer, Count]
+    first: tuple[Footprint, ...]
+    layers: dict[_Layer, tuple[Count, Footprint]]
     shapes: tuple[Shape, ...]
     last: SegmentCost
 

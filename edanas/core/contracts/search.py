@@ -90,6 +90,9 @@ class Meter(ABC):
     resumed run uses the same figures.
     """
 
+    footprints: bool = False
+    """True if the meter reads `SegmentCost.footprint` of the specimen's segments."""
+
     name: str
     """The key of the meter's figures in `Metrics.exit_figures`; equal names mean equal measures."""
 
@@ -143,6 +146,9 @@ class Objective(ABC):
     The value is then known before the evaluation.
     """
 
+    footprints: bool = False
+    """True if the value needs the memory of a candidate (`Metrics.ram`, `flash` or `exit_ram`)."""
+
     by_class: bool = False
     """True if the value depends on the accuracies of classes, which no surrogate of exit profiles predicts.
 
@@ -191,6 +197,9 @@ class Constraint(ABC):
 
     meters: tuple[Meter, ...] = ()
     """The meters whose figures the metrics of every candidate must hold for this constraint."""
+
+    footprints: bool = False
+    """True if the constraint needs the memory of a candidate, as `Objective.footprints`."""
 
     def prepare(self, space: SearchSpace) -> None:  # noqa: B027 - most have nothing to look for in a space
         """Check the constraint against the search space; called once, before the search.

@@ -10,6 +10,7 @@ from edanas.core.result_row import ResultRow
 from edanas.report.formatting import NONE, backbone_text, exits_text, mega, percent
 from edanas.report.html.markup import isolated, named, table, text
 from edanas.report.html.network_drawing import drawing, exits_of
+from edanas.report.memory import memory_text
 from edanas.report.rivals import comparison_text
 
 PICTURES = 600_000
@@ -76,9 +77,11 @@ def network(row: ResultRow, singles: Sequence[ResultRow], classes: Sequence[str]
         f"the backbone without early exits reaches {percent(row.backbone_test_accuracy)}%. "
         f"{comparison_text(row, singles)}"
     )
+    bytes_text = memory_text(row)
+    memory = f'<p class="note">On a microcontroller in int8: {text(bytes_text)}.</p>' if bytes_text else ""
     return (
         f'<article id="net-{text(row.id)}" tabindex="-1"><h3>{text(heading)}</h3>'
-        f'<p class="note">{text(cost)} {text(backbone)}</p>'
+        f'<p class="note">{text(cost)} {text(backbone)}</p>{memory}'
         f'<div class="wide" role="region" aria-label="The network as a drawing" tabindex="0">'
         f"{drawing(row)}</div>{_by_exit(row)}{_examples(row, classes, pictures)}</article>"
     )

@@ -1,0 +1,83 @@
+"""Limits of RAM and flash: their constraints, and a check before training that a network can keep them."""
+
+from collections.abc import Iterator, Sequence
+
+from edanas.core.contracts import Constraint
+from edanas.core.cut_backbones import cut
+from edanas.core.device_profiles import DeviceProfile, device_profile
+from edanas.core.errors import InfeasibleError
+from edanas.core.settings import Component, Settings
+from edanas.core.tracing import operators
+from edanas.core.types import Candidate, Outcome, SelectionScheme
+from edanas.evaluation.scoring import metrics_of
+from edanas.evaluation.workbench import Workbench
+from edanas.goals.constraints import Bound
+
+
+def profile_of(settings: Settings) -> DeviceProfile | None:
+    """Return the profile of the setting `device_profile`; `None` if it is empty.
+
+    Raises:
+        ConfigError: There is no such profile.
+    """
+    return device_profile(settings.device_profile) if settings.device_profile else None
+
+
+def limit_components(settings: Settings, profile: DeviceProfile | None) -> Iterator[Component]:
+    """Yield a bound for each limit of RAM and flash; without a limit, the device's memory is the limit."""
+    for name, limit in (("ram", settings.max_ram), ("flash", settings.max_flash)):
+        most = limit or (float(getattr(profile, name)) if profile else 0.0)
+        if most:
+            yield Component("bound", {"of": name, "at_most": most})
+
+
+def check_limits(workbench: Workbench, constraints: Sequence[Constraint]) -> None:
+    """Check that the smallest network of the search space keeps each limit of RAM and flash.
+
+    The smallest network has the first choices of all variables. If networks may be cut, it is cut after the
+    first stage.
+
+    Raises:
+        InfeasibleError: It breaks a limit. The message names its value and the layer that needs most.
+    """
+    space, provider = workbench.space, workbench.provider
+    limits = [each for each in constraints if isinstance(each, Bound) and each.footprints and not each.meters]
+    if not limits:
+        return
+    backbone = space.whole().smallest()
+    if space.cuts:
+        backbone = cut(backbone, provider.variables(), 1)
+    points = provider.exit_points
+    candidate = Candidate(backbone, SelectionScheme((None,) * points))
+    shares = (*((0.0,) * points), 1.0)
+    anatomy = workbench.anatomy_of(backbone, ())
+    outcome = Outcome(0.0, shares, (*((None,) * points), 0.0), 0.0)
+    metrics = metrics_of(outcome, candidate.scheme, anatomy)
+    for limit in limits:
+        if limit.excess(candidate, metrics) > 0:
+            memory = anatomy.memory(candidate.scheme)
+            raise InfeasibleError(
+                f"constraints: {limit.describe(candidate, metrics)}. This is the smallest network of the "
+                "search space, so no network keeps the limit. Most RAM: "
+                f"{memory.largest if memory else 'unknown'}. Most flash: {_heaviest(workbench, candidate)}. "
+                "Raise the limit, or choose smaller widths or resolutions of the supernet"
+            )
+
+
+def _heaviest(workbench: Workbench, candidate: Candidate) -> str:
+    """Return the operator with the most weights of a network without early exits, and its segment."""
+    network = workbench.builder.with_every_head(candidate.backbone).backbone.cpu()
+    ends, shape = network.ends, (workbench.parts.task.in_channels, network.resolution, network.resolution)
+    stages, _ = workbench.segments(candidate.backbone)
+    parts = [(stage, f"stage {index + 1}") for index, stage in enumerate(network.stages[:ends])]
+    weights = []
+    for (module, place), inputs in zip(
+        [*parts, (network.head, "the last exit")],
+        [shape, *(each.shape for each in stages[:ends])],
+        strict=True,
+    ):
+        graph = operators(module, inputs)
+        weights += [
+            (each.flash, f"{each.name} in {place} ({each.flash:,} bytes)") for each in graph.operators
+        ]
+    return max(weights, key=lambda pair: pair[0])[1]
