@@ -149,12 +149,12 @@ class TinyMl(Constraint):
 
     def __init__(
         self,
+        *,
+        max_macs: float,
         max_params: float = 0.0,
-        max_macs: float = 0.0,
         max_activations: float = 0.0,
         weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
         measure: Literal["peak", "sum"] = "sum",
-        *,
         max_flash: float = 0.0,
         max_ram: float = 0.0,
     ) -> None:

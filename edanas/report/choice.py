@@ -183,9 +183,9 @@ def calibrated(rows: Sequence[ResultRow]) -> list[ResultRow]:
 
 def _smallest(rows: Sequence[ResultRow], bounds: Bounds) -> str:
     """Return the message for bounds on the size that no network keeps."""
-    limits = " and ".join(f"at most {most:,.10g} {_SIZES[name]}" for name, most in bounds.sizes.items())
+    limits = " and ".join(f"at most {most:.10g} {_SIZES[name]}" for name, most in bounds.sizes.items())
     least = " and ".join(
-        f"{min(getattr(row, name) for row in rows):,.10g} {_SIZES[name]}" for name in bounds.sizes
+        f"{min(getattr(row, name) for row in rows):.10g} {_SIZES[name]}" for name in bounds.sizes
     )
     return f"no network has {limits}; the smallest numbers are {least}"
 

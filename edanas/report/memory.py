@@ -1,4 +1,4 @@
-"""Texts on the memory of finished networks on a microcontroller, and on their estimated latency and energy."""
+"""Texts on memory, latency and energy of finished networks on a microcontroller."""
 
 from collections.abc import Iterable
 
@@ -6,8 +6,8 @@ from edanas.core.result_row import ResultRow
 from edanas.report.result import Result
 
 UNITS = (
-    "RAM is the peak of int8 activations; flash is the int8 weights, biases and scales, without the code that "
-    "runs the network."
+    "RAM is the peak of int8 activations; flash is the int8 weights, biases and scales, without the code "
+    "that runs the network."
 )
 """Sentence on the units of RAM and flash."""
 
@@ -37,9 +37,10 @@ def memory_text(row: ResultRow) -> str:
 
     Example:
         >>> row = ResultRow(
-        ...     id="a", exits=0, thresholds=(), utilization=(1.0,), test_accuracy=0.9, validation_accuracy=0.9,
-        ...     ada_macs=1, executed_macs=1, backbone_macs=1, backbone_test_accuracy=0.9, params=1,
-        ...     ram=12_345, flash=45_678, exit_ram=(12_345,), ram_layer="add in stage 1",
+        ...     id="a", exits=0, thresholds=(), utilization=(1.0,), test_accuracy=0.9,
+        ...     validation_accuracy=0.9, ada_macs=1, executed_macs=1, backbone_macs=1,
+        ...     backbone_test_accuracy=0.9, params=1, ram=12_345, flash=45_678,
+        ...     exit_ram=(12_345,), ram_layer="add in stage 1",
         ... )
         >>> memory_text(row)
         '12.3 kB of RAM (most for add in stage 1), 45.7 kB of flash'

@@ -22,6 +22,9 @@ _USUAL = Metrics(
     outputs=60_000,
     balanced_accuracy=0.8,
     exit_macs=(1e6, None, 4.5e6),
+    ram=9_000,
+    flash=130_000,
+    exit_ram=(7_000, None, 9_000),
 )
 _SAMPLES = {
     "usual metrics": _USUAL,
@@ -38,6 +41,9 @@ _SAMPLES = {
         outputs=150_000,
         balanced_accuracy=0.9,
         exit_macs=(None, None, 9e6),
+        ram=30_000,
+        flash=420_000,
+        exit_ram=(None, None, 30_000),
     ),
     "metrics of a network whose first exit takes all samples, none of them right": Metrics(
         accuracy=0.0,
@@ -52,6 +58,9 @@ _SAMPLES = {
         outputs=2,
         balanced_accuracy=0.0,
         exit_macs=(1e3, None, 51e3),
+        ram=100,
+        flash=120,
+        exit_ram=(50, None, 100),
     ),
 }
 

@@ -4,7 +4,12 @@ from edanas.plugins.registry import Registry
 from edanas.testing import check_objective
 
 KIND = "objective"
-OPTIONS = {"weighted": {"of": ["accuracy", {"name": "tail", "share": 0.1}], "weights": [1.0, 2e-8]}}
+DEVICE = {"profile": "cortex-m4-80mhz"}
+OPTIONS = {
+    "weighted": {"of": ["accuracy", {"name": "tail", "share": 0.1}], "weights": [1.0, 2e-8]},
+    "device-latency": DEVICE,
+    "device-energy": DEVICE,
+}
 
 
 def test_conforms(registry: Registry, name: str, tmp_path: Path) -> None:

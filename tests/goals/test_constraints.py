@@ -26,6 +26,9 @@ METRICS = Metrics(
     activations=5_000,
     outputs=9_000,
     exit_macs=(5e6, 24e6),
+    ram=30_000,
+    flash=120_000,
+    exit_ram=(15_000, 30_000),
 )
 
 
@@ -91,6 +94,20 @@ def constraint(registry):
         ),
         (DEVICE, -0.1, "costs", "tiny-ml: all amounts are within their maxima"),
         (
+            {"name": "tiny-ml", "max_flash": 100e3, "max_macs": 48e6, "max_ram": 20e3, "weights": [3, 1, 2]},
+            3 * 0.2 + 2 * 0.5,
+            "costs",
+            "tiny-ml: 120k bytes of flash (allowed: at most 100k), 30k bytes of RAM (allowed: at most 20k)",
+        ),
+        ("ram <= 64k", -34 / 64, "costs", "ram is 30k; allowed: at most 64k"),
+        ("flash <= 60k", 1.0, "costs", "flash is 120k; allowed: at most 60k"),
+        (
+            {"name": "ram <= 10k", "measure": "first"},
+            0.5,
+            "costs",
+            "ram is 15k; allowed: at most 10k",
+        ),
+        (
             {**DEVICE, "max_activations": 4e3, "measure": "peak"},
             0.25,
             "costs",
@@ -154,7 +171,7 @@ def test_a_text_that_is_not_a_constraint_is_refused(text, message):
     [
         ("parms <= 1M", "constraints.of: unknown objective 'parms'. Did you mean 'params'?"),
         ("tiny-lm", "constraints: unknown constraint 'tiny-lm'. Did you mean 'tiny-ml'?"),
-        ("tiny-ml", "constraints.max_params: constraint 'tiny-ml' needs it: expected a number"),
+        ("tiny-ml", "constraints.max_macs: constraint 'tiny-ml' needs it: expected a number"),
         ({"name": "bound", "of": "params"}, "constraints.at_most: missing"),
         (
             {"name": "bound", "of": "params", "at_most": 1, "at_least": 2},
@@ -170,6 +187,10 @@ def test_a_text_that_is_not_a_constraint_is_refused(text, message):
         (
             {"name": "tiny-ml", "max_params": 0, "max_macs": 1, "max_activations": 1},
             "constraints: found 'tiny-ml' with maxima 0, 1, 1",
+        ),
+        (
+            {"name": "tiny-ml", "max_params": 1, "max_flash": 1, "max_macs": 1, "max_ram": 1},
+            "constraints: found 'tiny-ml' with two maxima of one amount",
         ),
     ],
 )

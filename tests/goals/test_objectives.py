@@ -25,6 +25,10 @@ METRICS = Metrics(
     activations=99,
     outputs=500,
     exit_macs=(5.0, None, 15.0, 25.0),
+    exit_figures={"nanoseconds on cortex-m4-80mhz": (2e6, None, 4e6, 8e6)},
+    ram=3000,
+    flash=7000,
+    exit_ram=(2000, None, 3000, 3000),
 )
 
 
@@ -48,6 +52,11 @@ def objective():
         ("model-bytes", {"precision": "int8"}, 1234.0, False, "bytes", True),
         ("model-bytes", {"precision": "int4"}, 617.0, False, "bytes", True),
         ("activations", {}, 99.0, False, "elements", True),
+        ("ram", {}, 3000.0, False, "bytes", True),
+        ("ram", {"measure": "first"}, 2000.0, False, "bytes", True),
+        ("flash", {}, 7000.0, False, "bytes", True),
+        ("device-latency", {"profile": "cortex-m4-80mhz"}, 3.8, False, "ms", False),
+        ("device-energy", {"profile": "cortex-m4-80mhz"}, 3.8 * 50 / 1000, False, "mJ", False),
         ("activations", {"measure": "sum"}, 500.0, False, "elements", True),
         # The costliest tenth all leave last; of the costliest 40%, half do, and half one exit before.
         ("tail", {"share": 0.1}, 25.0, False, "MACs", False),

@@ -1,0 +1,66 @@
+"""Limits of RAM and flash: a network that keeps them, and limits that none can keep."""
+
+import pytest
+
+from edanas.core.config import resolve
+from edanas.core.errors import ConfigError, InfeasibleError
+from edanas.core.progress import Silent
+from edanas.core.types import Candidate, SelectionScheme
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
+from edanas.run.compose import compose
+from edanas.run.layers import layered_settings
+from edanas.run.memory_limits import limit_components, profile_of
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return Registry(load_plugins())
+
+
+def composed(registry, folder, **settings):
+    layers = [("the arguments", {"threads": 1, "data": "digits", **settings})]
+    return compose(registry, layered_settings(registry, layers), folder, Silent())
+
+
+def test_limits_are_constraints_on_every_candidate(registry, tmp_path):
+    composition = composed(registry, tmp_path, max_ram="1k", max_flash="40k")
+    space = composition.workbench.space
+    no_exits = SelectionScheme((None,) * space.exit_points)
+    flash = []
+    for backbone in (space.smallest(), space.largest()):
+        memory = composition.workbench.anatomy_of(backbone, ()).memory(no_exits)
+        expected = max(0, memory.ram / 1000 - 1) + max(0, memory.flash / 40_000 - 1)
+        assert composition.limits.structure(Candidate(backbone, no_exits)) == pytest.approx(expected)
+        flash.append(memory.flash)
+    assert flash[0] < 40_000 < flash[1]
+
+
+@pytest.mark.parametrize(
+    ("limits", "parts"),
+    [
+        ({"max_ram": 300}, ("ram is 896; allowed: at most 300", "Most RAM: depthwise 3x3", "in stage 1")),
+        ({"max_flash": "1k"}, ("allowed: at most 1k. This is the smallest network", "Most flash: ")),
+        ({"constraints": ["ram <= 10"]}, ("ram is 896; allowed: at most 10",)),
+    ],
+)
+def test_a_limit_below_the_smallest_network_names_its_layer(registry, tmp_path, limits, parts):
+    with pytest.raises(InfeasibleError) as error:
+        composed(registry, tmp_path, **limits)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_the_memory_of_a_device_limits_unless_limits_are_set():
+    settings = resolve([("x", {"device_profile": "cortex-m4-80mhz", "max_ram": "64k"})])
+    components = list(limit_components(settings, profile_of(settings)))
+    assert [each.options for each in components] == [
+        {"of": "ram", "at_most": 64_000},
+        {"of": "flash", "at_most": 1024 * 1024},
+    ]
+    assert list(limit_components(resolve([]), None)) == []
+
+
+def test_an_unknown_device_is_an_error_before_any_network(registry, tmp_path):
+    with pytest.raises(ConfigError, match="Did you mean 'cortex-m7-280mhz'"):
+        composed(registry, tmp_path, device_profile="cortex-m7-28mhz")
