@@ -1,7 +1,7 @@
 """Profiles of microcontrollers: memory, clock, power, and cycles of a multiply-add by kind of layer.
 
 A profile is a TOML file. Files that ship with edanas are in `microcontrollers/`; other packages add files by
-entry points in the group `edanas.device_profiles`.
+entry points in the group `edanas_device_profiles`.
 """
 
 import importlib.metadata
@@ -16,7 +16,7 @@ from edanas.core.errors import ConfigError, near_miss
 from edanas.core.operator_graph import KINDS, Footprint
 from edanas.core.types import SegmentCost
 
-GROUP = "edanas.device_profiles"
+GROUP = "edanas_device_profiles"
 """Group of the entry points of other packages, each of which is the path of a TOML file."""
 
 _FOLDER = Path(__file__).parent / "microcontrollers"

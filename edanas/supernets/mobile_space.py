@@ -1,7 +1,7 @@
 """Search spaces of once-for-all mobile networks, and the sizes of their backbones' layers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edanas.core.errors import CandidateError
 from edanas.core.kernel_reach import Reach, reach
@@ -47,6 +47,11 @@ MOBILENET_V3 = Family(
     outer="h_swish",
 )
 """MobileNetV3, as in Once-for-All (Cai et al., ICLR 2020)."""
+
+MINIMALISTIC = replace(
+    MOBILENET_V3, activations=("relu",) * 5, squeeze=(False,) * len(MOBILENET_V3.widths), outer="relu"
+)
+"""MobileNetV3 without squeeze-and-excitation and hard swish, a form that its authors publish."""
 
 PROXYLESS = Family(
     stem=32,

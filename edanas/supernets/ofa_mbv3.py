@@ -6,7 +6,7 @@ from edanas.core.contracts import SupernetProvider
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, Task
 from edanas.supernets.latency_table_names import layer_names
-from edanas.supernets.mobile_space import MOBILENET_V3
+from edanas.supernets.mobile_space import MINIMALISTIC, MOBILENET_V3
 from edanas.supernets.ofa_mobile import MobileProvider, checked_space
 
 
@@ -33,6 +33,8 @@ class OFAMobileNetV3Provider(MobileProvider):
             convolution.
         last_width: Number of channels, at width 1, of the feature mix (a 1x1 convolution) after pooling; 0
             omits the feature mix.
+        minimalistic: Use ReLU in place of hard swish, and no squeeze-and-excitation, for microcontrollers;
+            false by default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -56,10 +58,11 @@ class OFAMobileNetV3Provider(MobileProvider):
         dropout: float = 0.0,
         final_expand: int = 960,
         last_width: int = 1280,
+        minimalistic: bool = False,
     ) -> None:
         super().__init__(
             checked_space(
-                MOBILENET_V3,
+                MINIMALISTIC if minimalistic else MOBILENET_V3,
                 {
                     "widths": widths,
                     "resolutions": resolutions,

@@ -218,9 +218,7 @@ def test_further_limits_hold_before_the_choice(data: dict[str, Any]) -> None:
         row |= {"ram": 64_000 - 1000 * number, "flash": 100_000 + 1000 * number}
     result = Result("run", data)
     assert result.best(max_ram=63_000, max_flash=102_000)["ram"] in (62_000, 63_000)
-    with pytest.raises(
-        EdanasError, match="no network has at most 500 bytes of RAM and at most 99000 "
-    ):
+    with pytest.raises(EdanasError, match="no network has at most 500 bytes of RAM and at most 99000 "):
         result.best(max_ram=500, max_flash=99e3)
     with pytest.raises(EdanasError, match="max_ram: found 0; allowed: a positive number"):
         result.best(max_ram=0)

@@ -17,6 +17,7 @@ PROVIDERS = {
     "mobile without last layers": OFAMobileNetV3Provider(
         **SMALL, stem_stride=1, final_expand=0, last_width=0
     ),
+    "minimalistic mobile": OFAMobileNetV3Provider(**SMALL, minimalistic=True),
     "proxyless": OFAProxylessProvider(**SMALL),
     "dense": ElasticResNetProvider(resolutions=(8, 24)),
     "dense with max-pooling": ElasticResNetProvider(
