@@ -60,7 +60,7 @@ def header(network: ExitNetwork, name: str) -> str:
     width, height = network.image_size or (network.resolution, network.resolution)
     table = ",\n    ".join(rows)
     mean, std = (_floats(values) for values in (network.mean, network.std))
-    names = ",\n    ".join(_text(each) for each in network.classes)
+    names = ",\n    ".join(text_literal(each) for each in network.classes)
     return f"""\
 /* Exits of an early-exit network. C99, generated; do not edit.
  *
@@ -145,7 +145,7 @@ def _floats(values: Sequence[float]) -> str:
     return ", ".join(f"{each}f" if set(each) & set(".e") else f"{each}.0f" for each in digits)
 
 
-def _text(name: str) -> str:
+def text_literal(name: str) -> str:
     """Return a C string literal in UTF-8. It escapes question marks, since `??` begins a trigraph of C."""
     plain = set(range(32, 127)) - set(b'"\\?')
     return '"' + "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in name.encode()) + '"'

@@ -99,13 +99,21 @@ def export_checked(
         finally:
             runner.close()
     except Exception as error:
-        for path in paths:
-            path.unlink(missing_ok=True)
+        _remove(paths, stem.parent)
         if isinstance(error, EdanasError):
             raise
         # An exception of the runtime means that the form is unusable, not that the network is faulty.
         text = " ".join(str(error).split())[:300]
         raise ExportError(f"{paths[0]}: cannot be run: {type(error).__name__}: {text}") from error
+
+
+def _remove(paths: Sequence[Path], folder: Path) -> None:
+    """Delete files, and the folders in `folder` that they leave empty."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+    for beside in {path.parent for path in paths} - {folder}:
+        if beside.is_dir() and not any(beside.iterdir()):
+            beside.rmdir()
 
 
 def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: bool, name: str) -> Check:

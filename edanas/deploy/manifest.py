@@ -39,9 +39,9 @@ def write_described(
     The manifest is written last. So an interrupted export leaves no manifest that matches incomplete files.
 
     Args:
-        path: The path of the manifest; all files go into its folder.
+        path: The path of the manifest; all files go into its folder, or into a folder beside it.
         description: The fields of the manifest other than `files`.
-        files: Content of the files by name.
+        files: Content of the files by name; `folder/name` for a file in a folder beside the manifest.
         free: Content of further files by name, which the manifest does not list, since users may change them.
 
     Returns:
@@ -60,9 +60,11 @@ def write_described(
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     contents = {**files, **(free or {})}
     for name, content in contents.items():
-        replace_file(path.with_name(name), content)
+        target = path.parent / name
+        target.parent.mkdir(exist_ok=True)
+        replace_file(target, content)
     replace_file(path, f"{text}\n".encode())
-    return [path, *(path.with_name(name) for name in contents)]
+    return [path, *(path.parent / name for name in contents)]
 
 
 def read_described(path: Path, form: str, version: int) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -113,9 +115,13 @@ def check_images(path: Path, manifest: Mapping[str, Any], images: npt.NDArray[np
 
 
 def _verified(manifest: Path, name: str, digest: str) -> bytes:
-    if not name.isprintable() or Path(name).name != (name or None):
-        raise ExportError(f"{manifest}: files: found {name!r}; allowed: names of files in the same folder")
-    path = manifest.with_name(name)
+    parts = name.split("/")
+    if not name.isprintable() or len(parts) > 2 or any(Path(part).name != (part or None) for part in parts):
+        raise ExportError(
+            f"{manifest}: files: found {name!r}; allowed: names of files in the same folder, or in a folder "
+            "beside the manifest"
+        )
+    path = manifest.parent / name
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -91,7 +91,7 @@ def export(
     check_finite(network.state_dict(), "the network")
     stem = _output_folder(path, out) / (_NAME if path is None else path.with_suffix("").name)
     images = None
-    if any(exporter.runs for exporter in exporters.values()):
+    if any(exporter.runs or exporter.needs_images for exporter in exporters.values()):
         name = None if data is None else data_name(data)
         calibration, validation = read_two_parts(
             registry, network, path, name, skip_unreadable=skip_unreadable

@@ -80,6 +80,7 @@ BUILT_IN = (
     "edanas.deploy.executorch_export",
     "edanas.deploy.litert_export",
     "edanas.deploy.c_header",
+    "edanas.deploy.c_export",
     "edanas.loggers.tensorboard",
     "edanas.loggers.mlflow",
     "edanas.plugins.mbv3_sm",

@@ -99,7 +99,7 @@ def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = 
     It checks the names of the files, and that the network is unchanged.
     """
     folder.mkdir(exist_ok=True)
-    before = {path.name for path in folder.iterdir()}
+    before = set(_contents(folder))
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     training = network.training
     with reported_call(exporter, f"export to the stem '{stem}'"):
@@ -111,11 +111,13 @@ def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = 
     for path in paths:
         require(
             exporter,
-            path.parent == folder and path.name.startswith(stem) and path.is_file(),
+            folder in (path.parent, path.parent.parent)
+            and path.is_file()
+            and str(path).startswith(str(folder / stem)),
             f"export to '{folder / stem}' returns '{path}'; expected files whose paths begin with the stem",
         )
-    names = {path.name for path in paths}
-    spare = {path.name for path in folder.iterdir()} - before - names
+    names = {path.relative_to(folder).as_posix() for path in paths}
+    spare = set(_contents(folder)) - before - names
     require(exporter, not spare, f"leaves {', '.join(sorted(spare))}, which it does not return")
     after = network.state_dict()
     same = all(torch.equal(tensor, after[name]) for name, tensor in weights.items())
@@ -125,6 +127,11 @@ def _export(exporter: Exporter, network: ExitNetwork, folder: Path, stem: str = 
     return {name: (folder / name).read_bytes() for name in sorted(names)}
 
 
+def _contents(folder: Path) -> list[str]:
+    """Return the names of all files in a folder, those in its folders as `folder/name`."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 def _check_replacing(
     exporter: Exporter, network: ExitNetwork, folder: Path, expected: dict[str, bytes]
 ) -> None:
@@ -132,10 +139,10 @@ def _check_replacing(
 
     A program that reads an old file at the time can then read it to the end.
     """
-    old = {path.name: path.read_bytes() for path in folder.iterdir()}
+    old = {name: (folder / name).read_bytes() for name in _contents(folder)}
     links = folder.with_name("links")
-    links.mkdir()
     for name in old:
+        (links / name).parent.mkdir(parents=True, exist_ok=True)
         os.link(folder / name, links / name)
     content = _export(exporter, network, folder)
     require(

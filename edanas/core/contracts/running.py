@@ -341,6 +341,9 @@ class Exporter(ABC):
     runs: bool = False
     """True if `open` is implemented; a subclass that overrides `open` gets this automatically."""
 
+    needs_images: ClassVar[bool] = False
+    """True if `export` requires the images of `prepare`, also where `open` is not implemented."""
+
     ending: ClassVar[str] = ""
     """The end of the name of the file to open, after the stem, e.g. `.onnx`.
 
