@@ -15,6 +15,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.preprocess import resize_all
 from edanas.core.types import ImageSet
 from edanas.deploy.c_code.compiled import CRunner, find_compiler
+from edanas.deploy.c_code.counted import counted_bytes
 from edanas.deploy.c_code.decision import ONE
 from edanas.deploy.c_code.network import IMAGES, IntNetwork, quantised
 from edanas.deploy.c_code.thresholds import matching_thresholds
@@ -105,12 +106,14 @@ class CExporter(Exporter):
         """Return accuracy, utilization and bytes of both networks; `path` is the manifest."""
         figures = json.loads(path.read_text(encoding="utf-8"))["int8"]
         accuracy, shares = figures["accuracy"], figures["utilization"]
+        counted = figures["counted_bytes"]
+        ram, flash = (f" (counted: {each:,})" for each in counted) if counted else ("", "")
         return (
             f"int8: accuracy {accuracy['int8']:.2%} (float32: {accuracy['float32']:.2%}), utilization "
             f"{_percent(shares['int8'])} (float32: {_percent(shares['float32'])}) on "
-            f"{figures['validation_images']} validation images; RAM: arena {figures['arena_bytes']:,} bytes, "
-            f"logits and memory of exits {figures['state_bytes']:,}; flash: weights and tables "
-            f"{figures['constant_bytes']:,} bytes; scales and thresholds from "
+            f"{figures['validation_images']} validation images; RAM: arena {figures['arena_bytes']:,} bytes"
+            f"{ram}, logits and memory of exits {figures['state_bytes']:,}; flash: weights and tables "
+            f"{figures['constant_bytes']:,} bytes{flash}; scales and thresholds from "
             f"{figures['calibration_images']} calibration images"
         )
 
@@ -189,7 +192,7 @@ def _figures(
         "calibration_images": min(len(calibration), _MOST),
         "scale_images": min(len(calibration), IMAGES),
         "arena_bytes": integers.arena()[1],
-        "peak_bytes": integers.peak(),
+        "counted_bytes": counted_bytes(network),
         "state_bytes": integers.state(),
         "constant_bytes": integers.constants(),
     }

@@ -1,6 +1,7 @@
 """Memory of the features: a place in one array for each tensor, so that tensors in use never overlap."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from edanas.deploy.c_code.layers import Layer, Tensor
@@ -17,12 +18,22 @@ class _Block:
     offset: int = 0
 
 
+_ORDERS: tuple[Callable[[_Block], tuple[int, ...]], ...] = (
+    lambda block: (-block.size, block.begin),
+    lambda block: (block.begin - block.end, -block.size),
+    lambda block: (-block.size * (1 + block.end - block.begin), block.begin),
+    lambda block: (block.begin, -block.size),
+)
+"""Orders in which blocks are placed."""
+
+
 def plan_arena(source: Tensor, layers: Sequence[Layer]) -> tuple[dict[str, int], int]:
     """Return the offset of each tensor, and the size of the arena in bytes.
 
     A tensor occupies memory from the layer that writes it to the last layer that reads it. Tables and sums
-    overwrite an input that no later layer reads. Larger tensors are placed first, each at the lowest free
-    offset (the greedy planner of LiteRT for microcontrollers).
+    overwrite an input that no later layer reads. Tensors are placed one after the other, each at the lowest
+    free offset: the larger first, as LiteRT for microcontrollers does, then in other orders. The result is
+    the smallest arena.
 
     Args:
         source: The tensor that exists before the first layer.
@@ -33,8 +44,14 @@ def plan_arena(source: Tensor, layers: Sequence[Layer]) -> tuple[dict[str, int],
         ({'image': 0}, 4)
     """
     blocks = _blocks(source, layers)
+    best = min((_place(blocks, key) for key in _ORDERS), key=_size)
+    return {name: block.offset for block in best for name in block.names}, _size(best)
+
+
+def _place(blocks: Sequence[_Block], order: Callable[[_Block], tuple[int, ...]]) -> list[_Block]:
+    """Return copies of the blocks, placed in an order, each at the lowest free offset."""
     placed: list[_Block] = []
-    for block in sorted(blocks, key=lambda each: (-each.size, each.begin)):
+    for block in sorted(map(copy, blocks), key=order):
         overlapping = sorted(
             (each for each in placed if each.begin <= block.end and block.begin <= each.end),
             key=lambda each: each.offset,
@@ -45,8 +62,11 @@ def plan_arena(source: Tensor, layers: Sequence[Layer]) -> tuple[dict[str, int],
                 break
             block.offset = max(block.offset, other.offset + other.size)
         placed.append(block)
-    size = max((block.offset + block.size for block in blocks), default=0)
-    return {name: block.offset for block in blocks for name in block.names}, size
+    return placed
+
+
+def _size(blocks: Sequence[_Block]) -> int:
+    return max(block.offset + block.size for block in blocks)
 
 
 def peak_bytes(source: Tensor, layers: Sequence[Layer]) -> int:

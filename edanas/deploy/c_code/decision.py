@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from edanas.core.contracts import ExitNetwork
 from edanas.core.contracts.deciding import Formula
@@ -114,7 +115,34 @@ def decisions_of(network: ExitNetwork) -> Decisions:
     assert rule is not None and criterion is not None  # noqa: S101 - for the type checker
     points = [*network.scheme.placed, network.last_point]
     shares = [rule.numbers[point] if rule.numbers else 1.0 for point in points]
-    return Decisions(rule, criterion, tuple(max(1, round(share / max(shares) * 65536)) for share in shares))
+    decisions = Decisions(
+        rule, criterion, tuple(max(1, round(share / max(shares) * 65536)) for share in shares)
+    )
+    _check(network, decisions)
+    return decisions
+
+
+def _check(network: ExitNetwork, decisions: Decisions) -> None:
+    """Check that formulas compute as the rule and the criterion do; a subclass may compute something else.
+
+    Raises:
+        ExportError: The confidences of random logits differ.
+    """
+    exits = (*network.answering, network.last_point)
+    generator = np.random.default_rng(0)
+    numbers = [generator.integers(-2000, 2000, (32, len(network.classes))) for _ in exits]
+    logits = [torch.from_numpy(each / 256).float().to(network.device) for each in numbers]
+    with torch.no_grad():
+        exact = network.decide(logits)[1]
+    for at, confidence in enumerate(exact):
+        own = decisions.confidence(numbers[: at + 1])[1] / ONE
+        if not np.allclose(own, confidence.cpu().double().numpy(), atol=2e-3):
+            readers = f"{type(network.inference).__name__} with {type(network.criterion).__name__}"
+            raise ExportError(
+                f"criterion: {readers} states the formulas {decisions.rule.name} and "
+                f"{decisions.criterion.name}, and computes other confidences; allowed: `formula` returns "
+                "None where a subclass computes something else"
+            )
 
 
 _NAMES = {"mean-probability": "aggregate (mean, learned)", "mean-logit": "aggregate (geometric)"}

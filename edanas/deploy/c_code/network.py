@@ -11,7 +11,7 @@ from torch import nn
 
 from edanas.core.contracts import ExitNetwork
 from edanas.core.preprocess import resize_all
-from edanas.deploy.c_code.arena import peak_bytes, plan_arena
+from edanas.deploy.c_code.arena import plan_arena
 from edanas.deploy.c_code.decision import Decisions, decisions_of
 from edanas.deploy.c_code.fixed_point import Integers
 from edanas.deploy.c_code.graph import Part, traced
@@ -76,10 +76,6 @@ class IntNetwork:
     def arena(self) -> tuple[dict[str, int], int]:
         """Return the offset of each tensor in the arena, and the size of the arena in bytes."""
         return plan_arena(self.pixels.output, self.layers)
-
-    def peak(self) -> int:
-        """Return the largest number of bytes of features in use at once."""
-        return peak_bytes(self.pixels.output, self.layers)
 
     def state(self) -> int:
         """Return the number of bytes beside the arena: logits, and what exits keep for later exits."""

@@ -52,6 +52,7 @@ void edanas_begin(void)
 #endif
 }
 
+#if EDANAS_RULE != EDANAS_MEAN_LOGIT
 static int32_t largest_logit(const int16_t *logits)
 {
     int32_t largest = logits[0];
@@ -59,6 +60,7 @@ static int32_t largest_logit(const int16_t *logits)
         largest = logits[k] > largest ? logits[k] : largest;
     return largest;
 }
+#endif
 
 #if EDANAS_RULE == EDANAS_EARLY_STOP
 static int32_t largest;
