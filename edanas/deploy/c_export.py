@@ -72,7 +72,7 @@ class CExporter(Exporter):
         files = {
             f"{folder}/{name}": text.encode("ascii") for name, text in c_files(integers, executed).items()
         }
-        size = network.image_size or (network.resolution, network.resolution)
+        size = network.image_size or network.input_size[::-1]
         description = {
             "format": _FORM,
             "format_version": _VERSION,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ExitNetwork
+from edanas.core.errors import ExportError
 from edanas.core.preprocess import resize_all
 from edanas.deploy.c_code.arena import plan_arena
 from edanas.deploy.c_code.decision import Decisions, decisions_of
@@ -138,13 +139,16 @@ def quantised(network: ExitNetwork, images: torch.Tensor) -> IntNetwork:
         images: Images (B, C, H, W) uint8, B >= 1, that set the scales; `IMAGES` at most are used.
 
     Raises:
-        ExportError: A layer, the inference rule or the criterion cannot be expressed in C.
+        ExportError: The network classifies series, or a layer, the inference rule or the criterion cannot be
+            expressed in C.
         CostError: The multiply-adds of a stage or a head cannot be counted.
     """
+    if network.series:
+        raise ExportError("found a network for series; the C code reads images of 8 bits")
     decisions = decisions_of(network)
     parts = segments(network)
     preprocess, *_ = parts[0].body.stages  # type: ignore[misc]
-    size = network.image_size or (network.resolution, network.resolution)
+    size = network.image_size or network.input_size[::-1]
     images = resize_all(images[:IMAGES], size)
     count = min(_BATCH, len(images))
     batches = [preprocess(batch) for batch in torch.split(images, count) if len(batch) == count]
