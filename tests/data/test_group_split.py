@@ -23,7 +23,7 @@ def data_of(groups, labels, parts="", images=None):
     return LoadedData(samples, np.full(count, parts), (), (), tuple(map(str, groups)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(4, 12), st.integers(0, 1000))
 def test_no_group_is_in_two_parts(count, seed):
     rng = np.random.default_rng(seed)
