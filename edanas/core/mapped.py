@@ -16,7 +16,7 @@ from edanas.core.machine import home
 if TYPE_CHECKING:
     import torch
 
-LARGEST = 2**30
+LARGEST = 2**28
 """Number of bytes above which an array is in a file, and not in memory."""
 
 CHUNK = 2**26
