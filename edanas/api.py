@@ -35,6 +35,9 @@ def search(
     time_limit: float | None = None,
     weights: str | None = None,
     warm_start: str | Path | None = None,
+    max_ram: str | float | None = None,
+    max_flash: str | float | None = None,
+    device_profile: str | Path | None = None,
     settings: Mapping[str, Any] | Sequence[str] = (),
     config: str | Path | None = None,
     skip_unreadable: bool = False,
@@ -72,6 +75,9 @@ def search(
             By default none.
         warm_start: The folder of an older run on the same search space, whose Pareto set is evaluated first;
             none by default.
+        max_ram: The largest RAM of every network on a microcontroller, in bytes, e.g. `64k`.
+        max_flash: The largest flash of every network on a microcontroller, in bytes, e.g. `256k`.
+        device_profile: The microcontroller for which latency and energy are estimated: a name or a TOML file.
         settings: Further settings, as a mapping or as texts `key=value`; none by default.
         config: A TOML file of settings, which the other arguments override; none by default.
         skip_unreadable: Skip files of a folder that cannot be read as images; by default they are an error.
@@ -111,6 +117,9 @@ def search(
         time_limit=time_limit,
         weights=weights,
         warm_start=warm_start,
+        max_ram=max_ram,
+        max_flash=max_flash,
+        device_profile=device_profile,
         settings=settings,
         config=config,
         skip_unreadable=skip_unreadable,
