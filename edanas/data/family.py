@@ -68,7 +68,9 @@ def dense_sides(surveyed: Survey) -> list[int]:
     return sorted({min(side, max(_SMALLEST_REDUCED, side // 2)), side})
 
 
-def for_supernet(automatic: dict[str, Any], supernet: str, surveyed: Survey) -> dict[str, Any]:
+def for_supernet(
+    automatic: dict[str, Any], supernet: str, surveyed: Survey, *, microcontroller: bool = False
+) -> dict[str, Any]:
     """Return the settings of `auto` for a supernet.
 
     Of the settings `supernet.*`, `elastic-resnet` gets resolutions, from which it derives strides. Images of
@@ -79,14 +81,20 @@ def for_supernet(automatic: dict[str, Any], supernet: str, surveyed: Survey) -> 
         automatic: The settings for mobile networks, by their dotted names.
         supernet: Name of the bundle's supernet provider.
         surveyed: The survey of the folder.
+        microcontroller: The networks run as 8-bit integers on a microcontroller. Its runtimes lack GELU, and
+            hard swish and squeeze-and-excitation take RAM, so `ofa-mbv3` has its minimalistic form.
     """
     if surveyed.sound:
         automatic = automatic | {f"{each}.augment": SPECTROGRAMS for each in ("training", "finetune")}
+    if supernet == "ofa-mbv3" and microcontroller:
+        return automatic | {"supernet.minimalistic": True}
     if supernet != "elastic-resnet":
         return automatic
     others = {name: value for name, value in automatic.items() if not name.startswith("supernet.")}
     sides = dense_sides(surveyed)
     pooled = {} if sides[-1] < _POOLED_SIDE else pooled_options(sides[-1])
+    if pooled and microcontroller:
+        pooled["supernet.activation"] = "relu"
     return {"supernet.resolutions": sides, **pooled, **others}
 
 

@@ -98,7 +98,10 @@ def layered_settings(
         if images.length:
             suited = series_settings(images, split, only_lengths=preset != AUTO)
         else:
-            suited = for_supernet(auto_settings(images, split), settings.supernet.name, images)
+            limited = bool(settings.max_ram or settings.max_flash or settings.device_profile)
+            suited = for_supernet(
+                auto_settings(images, split), settings.supernet.name, images, microcontroller=limited
+            )
         automatic: Layer = (f"the images in {place}", suited)
         limit: Layer = ("the default time", {"time_limit": DEFAULT_TIME})
         has_length = named.preset or any(map(_sets_epochs, layers))

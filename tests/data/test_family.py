@@ -64,6 +64,15 @@ def test_settings_fit_the_supernet(side: int, registry: Registry) -> None:
     assert dense["training.epochs"] == automatic["training.epochs"]
 
 
+def test_networks_of_a_microcontroller_have_layers_that_its_runtimes_know() -> None:
+    surveyed = of_side(28)
+    automatic = auto_settings(surveyed, split_shares(surveyed.pool))
+    dense = for_supernet(automatic, "elastic-resnet", surveyed, microcontroller=True)
+    assert dense["supernet.activation"] == "relu"
+    assert for_supernet(automatic, "elastic-resnet", surveyed)["supernet.activation"] == "gelu"
+    assert for_supernet(automatic, "ofa-mbv3", surveyed, microcontroller=True)["supernet.minimalistic"]
+
+
 def test_a_named_bundle_supernet_or_weights_stays(registry: Registry, tmp_path: Path) -> None:
     images, messages = folder(tmp_path / "images", 12), list[str]()
     for flags in (
