@@ -42,10 +42,11 @@ class InputForm(NamedTuple):
     def batch(self, images: object) -> torch.Tensor:
         """Return images as a checked batch; see `as_batch`. 8-bit images have the size `image_size`.
 
-        Series have the length of the series of the network's run; see `series_batch`.
+        Series have the length of the series of the network's run; see `series_batch`. A network without
+        `image_size`, such as a candidate of a search, resamples whole series.
         """
         if self.series:
-            length = self.image_size[0] if self.image_size else self.resolution
+            length = self.image_size[0] if self.image_size else None
             return series_batch(images, self.channels, length, padded=self.padded)
         if isinstance(images, np.ndarray):
             images = from_array(images, self.channels)

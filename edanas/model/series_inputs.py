@@ -9,7 +9,7 @@ from edanas.core.errors import DataError
 from edanas.core.series import at_length, check_finite, valid_lengths
 
 
-def series_batch(series: object, channels: int, length: int, *, padded: bool) -> torch.Tensor:
+def series_batch(series: object, channels: int, length: int | None, *, padded: bool) -> torch.Tensor:
     """Return series as a batch (B, C, 1, `length`) of float32, NaN at padding.
 
     NaN at the end of a series in all channels is padding, however long, and is cut off first. Then series
@@ -19,7 +19,8 @@ def series_batch(series: object, channels: int, length: int, *, padded: bool) ->
         series: A tensor or array (B, C, L), (C, L), (B, C, 1, L) or (C, 1, L); with one channel also (B, L)
             or (L,).
         channels: Number C of channels.
-        length: Length of the series of the network's run.
+        length: Length of the series of the network's run; `None` = unknown: series keep their
+            length.
         padded: True if the network takes padding; otherwise shorter series are an error.
 
     Raises:
@@ -32,6 +33,8 @@ def series_batch(series: object, channels: int, length: int, *, padded: bool) ->
     batch = _shaped(_as_tensor(series), channels)
     lengths = valid_lengths(batch)
     check_finite(batch, lengths)
+    if length is None:
+        return batch
     if len(batch) and not padded and int(lengths.min()) < length:
         row = int(lengths.argmin())
         raise DataError(

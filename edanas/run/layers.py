@@ -89,14 +89,15 @@ def layered_settings(
     factory = registry.entry(
         "supernet provider", _spelled(registry, "supernet provider", settings.supernet).name
     ).factory
-    adapts = preset == AUTO or getattr(factory, "series", False)
+    classifies_series = bool(getattr(factory, "series", False))
+    adapts = preset == AUTO or classifies_series
     data = own_data.component(settings.data) if adapts else None
     images = None if data is None else own_data.survey(data)
     place = str(data.options.get("path", "the arrays")) if data else ""
     if images is not None:
         split = settings.split if _has_setting(layers, "split") else split_shares(images.pool)
-        if images.length:
-            suited = series_settings(images, split, only_lengths=preset != AUTO)
+        if images.length:  # series for a supernet of images are an error once the data is read
+            suited = series_settings(images, split, only_lengths=preset != AUTO) if classifies_series else {}
         else:
             limited = bool(settings.max_ram or settings.max_flash or settings.device_profile)
             suited = for_supernet(

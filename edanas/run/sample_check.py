@@ -6,7 +6,7 @@ from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.plugins.registry import Registry
 
-_KINDS = ("images", "series")
+_KINDS = ("images (N, C, H, W), (N, H, W, C) or (N, H, W)", "series (N, L) or (N, C, L)")
 
 
 def check_samples(

@@ -100,3 +100,15 @@ def test_every_stage_has_a_latency(equal: EENN) -> None:
     costs = latency_costs(equal)
     assert costs.last > 0
     assert sum(costs.stages) > 0
+
+
+def test_a_candidate_without_a_description_reads_whole_series(tmp_path) -> None:
+    """A network of half the length resamples; its answers depend on the second half of each series."""
+    network = series_network(tmp_path, smallest=True)
+    series = series_parts().test.images[:8]
+    assert network.resolution < series.shape[-1]
+    expected = network.all_exits(series)[1]
+    network.description = {}
+    assert torch.equal(network.all_exits(series)[1], expected)
+    assert not torch.equal(network.all_exits(series[..., : network.resolution])[1], expected)
+    assert len(network.all_exits(series[..., :2])[1]) == 8
