@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edanas.api import load, search
     from edanas.benchmark.bench import bench
     from edanas.core.markers import hookimpl
+    from edanas.estimator import EarlyExitClassifier
     from edanas.model.exporting import export
     from edanas.model.prediction import stream
     from edanas.model.retuning import retune
@@ -17,7 +18,19 @@ if TYPE_CHECKING:
     from edanas.report.comparison import compare
     from edanas.report.result import Result
 
-__all__ = ["search", "load", "stream", "tune", "retune", "export", "bench", "compare", "Result", "hookimpl"]
+__all__ = [
+    "search",
+    "load",
+    "stream",
+    "tune",
+    "retune",
+    "export",
+    "bench",
+    "compare",
+    "Result",
+    "EarlyExitClassifier",
+    "hookimpl",
+]
 __version__ = VERSION
 
 moved_modules.install()
@@ -33,6 +46,7 @@ _HOMES = {
     "bench": "edanas.benchmark.bench",
     "compare": "edanas.report.comparison",
     "Result": "edanas.report.result",
+    "EarlyExitClassifier": "edanas.estimator",
     "hookimpl": "edanas.core.markers",
 }
 """The module that defines each public name.

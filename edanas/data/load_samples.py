@@ -65,6 +65,25 @@ def _images_of(samples: SampleSet, order: str, reading: Reading) -> "_Images":
     return _Images(samples.samples, order, pixel_range(samples.samples, reading.range, order))
 
 
+def as_images(samples: Samples, order: str, values: PixelRange, fit: Fit, channels: str) -> torch.Tensor:
+    """Return images (N, C, H, W) as bytes, in the form in which a run reads them.
+
+    Args:
+        samples: The images.
+        order: Order of their axes: `NCHW`, `NHWC` or `NHW`.
+        values: Values of black and white pixels.
+        fit: Size of the result; see `edanas.data.decoding.Fit`.
+        channels: `grey`, `rgb` or `auto`.
+
+    Raises:
+        ConfigError: Pixels are outside the values of black and white.
+        DataError: Pixels are not finite.
+    """
+    return convert_arrays(
+        _Images(samples, order, pixel_range(samples, tuple(values), order)), fit, channels
+    ).images
+
+
 def _check_constant(images: torch.Tensor) -> None:
     """Check that no channel has the same value in all images.
 

@@ -11,6 +11,7 @@ from edanas.core.result_row import LISTS, NUMBERS, ResultRow
 from edanas.core.runfolder import replace_file
 from edanas.report.choice import Bounds, choose
 from edanas.report.rivals import with_rivals
+from edanas.thresholds.budgets import bound
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,21 +145,22 @@ class Result:
 
     def best(
         self,
-        max_macs: float | None = None,
-        min_accuracy: float | None = None,
+        max_macs: str | float | None = None,
+        min_accuracy: str | float | None = None,
         exits: int | None = None,
         *,
-        max_params: float | None = None,
-        max_activations: float | None = None,
-        max_ram: float | None = None,
-        max_flash: float | None = None,
+        max_params: str | float | None = None,
+        max_activations: str | float | None = None,
+        max_ram: str | float | None = None,
+        max_flash: str | float | None = None,
     ) -> dict[str, Any]:
         """Return the best network within bounds, chosen by accuracy and cost on the validation part.
 
         The best network is the most accurate network, and the cheapest of equally accurate networks. With
         `min_accuracy` but without `max_macs`, it is the network with the fewest executed MACs, and the most
         accurate of equally cheap networks. The choice does not use the test part, so that `test_accuracy` and
-        `executed_macs` of the returned row are unbiased estimates.
+        `executed_macs` of the returned row are unbiased estimates. Bounds are numbers, or texts such as `1M`
+        or `90%`.
 
         Args:
             max_macs: Maximum of executed MACs for one image, on average over the validation part; above 0.
@@ -179,7 +181,14 @@ class Result:
             EdanasError: A bound is out of range, or no network is within all bounds. The message names the
                 nearest networks.
         """
-        bounds = Bounds(max_macs, min_accuracy, max_params, max_activations, max_ram, max_flash)
+        bounds = Bounds(
+            bound("max_macs", max_macs),
+            bound("min_accuracy", min_accuracy),
+            bound("max_params", max_params),
+            bound("max_activations", max_activations),
+            bound("max_ram", max_ram),
+            bound("max_flash", max_flash),
+        )
         return choose_network(self, bounds, exits).to_json()
 
     def confusion_matrix(self, network: str) -> list[list[int]]:

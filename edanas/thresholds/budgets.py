@@ -90,6 +90,33 @@ def parse_budget(
     return Budget(quantity, limit)
 
 
+def bound(name: str, value: str | float | None) -> float | None:
+    """Return a bound as a number; texts have the forms of budgets, such as `1M` or, for an accuracy, `90%`.
+
+    Args:
+        name: Name of the bound, e.g. `max_macs`, `min_accuracy` or `max_ram`.
+        value: A text, a number, which is returned as it is, or `None`.
+
+    Raises:
+        ConfigError: The text cannot be read, or the number is out of range.
+
+    Example:
+        >>> bound("max_ram", "64k"), bound("min_accuracy", "90%"), bound("max_macs", None)
+        (64000.0, 0.9, None)
+    """
+    if not isinstance(value, str):
+        return value
+    if name == "min_accuracy":
+        return parse_budget(min_accuracy=value).limit
+    try:
+        return parse_budget(max_macs=value).limit
+    except ConfigError as error:
+        message = str(error).replace("max_macs", name, 1)
+        if name != "max_macs":
+            message = message.replace("multiply-adds", "a number")
+        raise ConfigError(message) from error
+
+
 def format_quantity(quantity: Quantity, value: float) -> str:
     """Return a text of a value with its unit, such as `4.95M MACs`, `91.30% accuracy` or `2.914 ms`."""
     if quantity == "min_accuracy":

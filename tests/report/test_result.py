@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,35 @@ def test_a_result_without_validation_costs_is_judged_by_what_it_has(data: dict[s
 )
 def test_the_best_within_limits(data: dict[str, Any], bounds: dict[str, Any], name: str) -> None:
     assert Result("run", data).best(**bounds)["id"] == name
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        ({"max_macs": "10M"}, {"max_macs": 10e6}),
+        ({"max_macs": "10,000k", "min_accuracy": "50%"}, {"max_macs": 10e6, "min_accuracy": 0.5}),
+        ({"max_params": "1G"}, {"max_params": 1e9}),
+    ],
+)
+def test_bounds_are_texts_or_numbers(
+    data: dict[str, Any], texts: dict[str, Any], numbers: dict[str, Any]
+) -> None:
+    assert Result("run", data).best(**texts) == Result("run", data).best(**numbers)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ({"max_macs": "5m"}, "max_macs: found '5m'"),
+        ({"max_ram": "much"}, "max_ram: found 'much'; allowed: a number"),
+        ({"min_accuracy": "95"}, "Did you mean '95%'"),
+    ],
+)
+def test_texts_that_are_no_bounds_are_named(
+    data: dict[str, Any], bounds: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EdanasError, match=re.escape(message)):
+        Result("run", data).best(**bounds)
 
 
 @pytest.mark.parametrize(
