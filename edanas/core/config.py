@@ -260,8 +260,8 @@ def _unknown(path: str, group: type, prefix: str, origin: str) -> ConfigError:
     everything = [line.path for line in reference()]
     above, _, last = path.rpartition(".")
     near = [known for known in everything if known.rpartition(".")[2] == last]
-    near = near or _closest(last, siblings) or [known for known in everything if known == above]
-    near = near or _closest(last, everything)
+    near = near or [known for known in everything if known == above]
+    near = near or _closest(last, [*siblings, *everything])
     hint = f" Did you mean {' or '.join(repr(known) for known in near)}?" if near else ""
     return ConfigError(f"{path}: unknown setting, from {origin}.{hint} Allowed: {', '.join(siblings)}.")
 

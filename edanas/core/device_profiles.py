@@ -37,6 +37,7 @@ class DeviceProfile:
         milliwatts: Power while it computes, in mW; `None`, the default, if it is not known.
 
     Example:
+        >>> from edanas.core.operator_graph import Work
         >>> profile = device_profile("cortex-m4-80mhz")
         >>> profile.nanoseconds(Footprint(0, 0, 0, 0, Work(convolution=1_000_000)))
         46750000

@@ -64,7 +64,7 @@ def scale(images: torch.Tensor, resolution: Size) -> torch.Tensor:
     after = resolution if isinstance(resolution, tuple) else size_for(images, resolution)
     if (height, width) == after:
         return images.float().div_(255.0) if stored else images.float()
-    if after[0] == 1:
+    if after[0] == height == 1 and not stored:
         return resampled(images, after[1])
     # Resizing in double precision rounds once, so that every program and device gets the same pixels. The
     # range of bytes keeps the sums of equal bytes and floats equal.
@@ -100,7 +100,7 @@ def resampled(
 
     Example:
         >>> resampled(torch.tensor([[[[0.0, 2.0, 4.0, torch.nan]]]]), 2)
-        tensor([[[[1.1429, 3.3333]]]])
+        tensor([[[[1.4286, 3.5000]]]])
     """
 
     def interpolated(values: torch.Tensor) -> torch.Tensor:

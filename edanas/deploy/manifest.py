@@ -114,9 +114,14 @@ def check_images(path: Path, manifest: Mapping[str, Any], images: npt.NDArray[np
         raise DataError(f"{path}: {error}") from error
 
 
+def _is_name(part: str) -> bool:
+    """Return True if a part of a path names a file or folder, not a parent, a root or nothing."""
+    return part not in ("", ".", "..") and Path(part).name == part
+
+
 def _verified(manifest: Path, name: str, digest: str) -> bytes:
     parts = name.split("/")
-    if not name.isprintable() or len(parts) > 2 or any(Path(part).name != (part or None) for part in parts):
+    if not name.isprintable() or len(parts) > 2 or any(not _is_name(part) for part in parts):
         raise ExportError(
             f"{manifest}: files: found {name!r}; allowed: names of files in the same folder, or in a folder "
             "beside the manifest"

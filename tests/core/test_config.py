@@ -135,7 +135,7 @@ def test_none_in_thresholds_is_no_exit():
         (
             {"training.augment": ["flp"]},
             "training.augment[1]: 'flp' from --set is not allowed. Did you mean 'flip'? "
-            "Allowed: erase, flip, mixup, rotate, shift.",
+            "Allowed: erase, flip, jitter, mixup, rotate, scale, shift, spectrum, warp.",
         ),
         (
             {"split.test": 0.3},

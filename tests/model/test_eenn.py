@@ -242,7 +242,7 @@ def test_heads_and_normalisation_must_fit_the_backbone():
     for mean, std, message in (
         ([0.5], [0.1, 0.2], "mean, std: found 1 and 2 numbers; allowed: one number per channel in both"),
         ([], [], "mean, std: found 0 and 0 numbers; allowed: one number per channel in both"),
-        ([0.5], [0.0], r"std: found \[0\.0\]; allowed: numbers above 0"),
+        ([0.5], [0.0], r"std: found \[0\.0\]; allowed: finite numbers above 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             EENN(network.backbone, {}, (None,), network.criterion, mean, std, CLASSES)

@@ -42,8 +42,7 @@ def as_trained(network: EENN) -> EENN:
             module.momentum = None
             module.weight.data = draw(module.weight, 0.5, 1.5)
             module.bias.data = draw(module.bias, -0.3, 0.3)
-    side = network.resolution
-    prepared = torch.randn(16, len(network.mean), side, side, generator=generator)
+    prepared = torch.randn(16, len(network.mean), *network.input_size, generator=generator)
     with torch.no_grad():
         network.train().logits(prepared)
         heads = (*network.heads.values(), network.backbone.head)
@@ -104,6 +103,8 @@ def test_every_registered_network_predicts_as_before(supernet, classifier):
     frozen = network.freeze()
     side = min(network.resolution, 64)
     images = torch.randint(0, 256, (12, 3, side, side), dtype=torch.uint8)
+    if network.series:
+        images = network.noise(12)
     check_same_predictions(network, frozen, images)
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
     remaining = [module for module in frozen.modules() if isinstance(module, nn.BatchNorm2d | nn.Dropout)]

@@ -59,6 +59,8 @@ def write_folder(root, sizes, mode):
 class Untrained:
     """The part of an evaluation that the finishing of results needs, without training."""
 
+    quantized = False
+
     def __init__(self, bench):
         self.bench = bench
 

@@ -12,6 +12,7 @@ from torch import nn
 from edanas.core.errors import TrainingError, WeightsError
 from edanas.core.finite import check_finite
 from edanas.core.progress import Silent
+from edanas.core.records import CHECKSUM
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.supernets.weights import fill, read_tensors
 from edanas.testing.evaluations import toy_network
@@ -132,7 +133,8 @@ def _overwrite(path, name, tensor):
     from safetensors.torch import save_file
 
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+        # Files of older versions have no checksum, which would be the first fault.
+        metadata = {key: value for key, value in file.metadata().items() if key != CHECKSUM}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dictionary
     save_file({**tensors, name: tensor}, path, metadata)
 

@@ -15,7 +15,7 @@ def counted_bytes(network: ExitNetwork) -> tuple[int, int] | None:
     Example:
         >>> from edanas.testing.evaluations import toy_network
         >>> counted_bytes(toy_network())
-        (2304, 2052)
+        (1440, 2344)
     """
     stages, last = trace(network.backbone, len(network.mean))
     heads = [measure(network.heads[str(at)], stages[at].shape) for at in network.scheme.placed]

@@ -46,10 +46,9 @@ class Decisions:
         shares: Weight of each exit that runs in `mean-probability`, 16 bits after the binary point.
 
     Example:
-        >>> Decisions(Formula("early-stop"), Formula("score-margin"), (65536,)).confidence(
-        ...     [np.array([[512, 0]])]
-        ... )[1] / ONE
-        array([0.76159418])
+        >>> decisions = Decisions(Formula("early-stop"), Formula("score-margin"), (65536,))
+        >>> (decisions.confidence([np.array([[512, 0]])])[1] / ONE).round(5)
+        array([0.76159])
     """
 
     rule: Formula

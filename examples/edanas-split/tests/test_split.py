@@ -88,6 +88,7 @@ SETTINGS = {
         "resolutions": [8],
         "depths": [1],
         "kernels": [3, 5],
+        "expansions": [3, 4, 6],
         "stem_stride": 1,
         "stage_strides": [2, 2, 1, 1, 2],
     },
