@@ -101,7 +101,9 @@ def _find(root: Path, suffixes: frozenset[str]) -> ImageListing:
     if not root.exists():
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
-        raise DataError(f"{root}: is a file; expected a folder of class folders")
+        raise DataError(
+            f"{root}: is a file; expected a folder of class folders, or a file .npz, .csv or .parquet"
+        )
     listing = ImageListing(suffixes=suffixes)
     top = _folders(root, listing)
     parts = _part_folders(root, top)
