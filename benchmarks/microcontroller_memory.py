@@ -67,7 +67,7 @@ def random_network(name: str, number: int) -> EENN:
     network.train()
     with torch.no_grad():
         for _ in range(3):
-            network.logits(torch.randn(16, 3, backbone.resolution, backbone.resolution))
+            network.prepared_logits(torch.randn(16, 3, backbone.resolution, backbone.resolution))
     return network.eval()
 
 

@@ -61,7 +61,7 @@ def build(width: float, depth: int, expand: int, seed: int) -> tuple[EENN, Costs
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
     with torch.no_grad():
-        network.train().logits(torch.randn(64, 3, RESOLUTION, RESOLUTION))
+        network.train().prepared_logits(torch.randn(64, 3, RESOLUTION, RESOLUTION))
         for head in (*network.heads.values(), backbone.head):
             for parameter in head.parameters():
                 parameter.mul_(3.0)  # spreads the confidences

@@ -102,4 +102,4 @@ class _AllExits(nn.Module):
         self.network = network
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return self.network.logits(images)
+        return self.network.prepared_logits(images)

@@ -208,7 +208,7 @@ class _LastExit:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return the probabilities (B, K) of K classes for B normalised images (B, C, R, R)."""
-        logits = self.network.logits(resized(images, self.network.resolution))[-1]
+        logits = self.network.prepared_logits(resized(images, self.network.resolution))[-1]
         return logits.softmax(1)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -139,7 +140,26 @@ class BackboneWithExits(ExitNetwork):
             )
         self._scheme = scheme
 
-    def logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
+    def logits(self, images: torch.Tensor | npt.NDArray[Any]) -> list[torch.Tensor]:
+        """Return the logits (B, K) of every head by exit point, then of the last exit; gradients flow.
+
+        The network may be in training mode or in eval mode. No sample exits early.
+
+        Args:
+            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size, or series; arrays of
+                NumPy, too.
+
+        Raises:
+            DataError: The images have another shape, number of channels or type of values.
+
+        Example:
+            >>> from edanas.testing.evaluations import toy_network
+            >>> [tuple(each.shape) for each in toy_network().train().logits(torch.zeros(3, 1, 12, 12))]
+            [(3, 4), (3, 4)]
+        """
+        return self.prepared_logits(self._prepare(self._weight().dtype, self._batch(images)))
+
+    def prepared_logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
         """Return the logits (B, K) of every head by exit point, then of the last exit; gradients flow.
 
         Args:
@@ -180,7 +200,7 @@ class BackboneWithExits(ExitNetwork):
         Args:
             images: See `all_exits`.
         """
-        logits = self.logits(self._prepare(self._weight().dtype, self._batch(images)))
+        logits = self.logits(images)
         every = (*self.points, self.exit_points)
         return [logits[every.index(point)] for point in (*self.answering, self.exit_points)]
 

@@ -65,7 +65,7 @@ def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
     logits_of_batches = []
     for batch in torch.split(samples.images, _BATCH):
         prepared = prepare(batch.to(device), network.input_size, network.mean, network.std)
-        logits = torch.stack(network.logits(prepared), dim=1)
+        logits = torch.stack(network.prepared_logits(prepared), dim=1)
         logits_of_batches.append(logits.float().cpu())
     return Answers(torch.cat(logits_of_batches).numpy(), samples.labels.cpu().numpy())
 

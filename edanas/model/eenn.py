@@ -66,17 +66,17 @@ class EENN(BackboneWithExits):
         self._paces: dict[tuple[Any, ...], Throughput] = {}
 
     @torch.no_grad()
-    def forward(self, images: torch.Tensor) -> LabelledPrediction:
+    def forward(self, images: torch.Tensor | npt.NDArray[Any]) -> LabelledPrediction:
         """Classify one batch; each sample exits at the first exit whose confidence reaches its threshold.
 
         The next stages run only on the samples that have not exited. When all samples have exited, no further
         stage runs. The method `predict` accepts more kinds of input, and is faster on large batches.
 
         Args:
-            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size. Bytes of another size
-                are resized to `image_size` first, as in the run of the network; floats are resized once, to
-                `resolution`. The range of floats is checked only for images in the CPU's memory, because the
-                check would stall an accelerator.
+            images: (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1], of any size; arrays of NumPy may
+                have channels last. Bytes of another size are resized to `image_size` first, as in the run of
+                the network; floats are resized once, to `resolution`. The range of floats is checked only for
+                images in the CPU's memory, because the check would stall an accelerator.
 
         Returns:
             The prediction, on the network's device. Its `classes` are the labels of the data.
@@ -180,7 +180,7 @@ class EENN(BackboneWithExits):
         shape = 2, len(self.mean), *self.input_size
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         sample = noise.to(weight.device, weight.dtype, memory_format=torch.channels_last)
-        simplify(frozen, lambda: frozen.logits(sample))
+        simplify(frozen, lambda: frozen.prepared_logits(sample))
         frozen.to(memory_format=torch.channels_last)
         if compile:
             holders = (frozen.backbone.stages, frozen.heads)
@@ -188,7 +188,7 @@ class EENN(BackboneWithExits):
             compile_parts(
                 [*parts, (frozen.backbone, "head")],
                 "inductor" if compile is True else compile,
-                lambda count: frozen.logits(sample[:1].repeat(count, 1, 1, 1)),
+                lambda count: frozen.prepared_logits(sample[:1].repeat(count, 1, 1, 1)),
             )
         return frozen
 

@@ -82,7 +82,7 @@ def as_batch(images: object, channels: int) -> torch.Tensor:
     if not batch.is_floating_point():
         raise DataError(f"images: found values of type {batch.dtype}; allowed: uint8, or floats in [0, 1]")
     if batch.device.type == "cpu" and batch.numel():
-        low, high = (float(end) for end in batch.aminmax())
+        low, high = (float(end) for end in batch.detach().aminmax())
         if not (low >= -_ROUNDING and high <= 1.0 + _ROUNDING):
             raise DataError(f"images: found floats from {low:g} to {high:g}; allowed: 0 to 1, or uint8")
     return batch

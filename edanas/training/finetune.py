@@ -103,7 +103,7 @@ def finetune(
                     _set_modes(network, network.exit_parts(), moment.phase)
                 phase, done, steps = moment
                 with compute_precision(precision, device):
-                    logits = [exit_logits.float() for exit_logits in network.logits(images, phase)]
+                    logits = [exit_logits.float() for exit_logits in network.prepared_logits(images, phase)]
                     probabilities = None if stored is None else stored[batches.latest]
                     targets, smoothing = _targets(images, labels, settings, teacher, probabilities)
                 batch = ExitBatch(

@@ -88,7 +88,8 @@ def test_trained_weights_go_back_into_the_network() -> None:
 def test_gradients_pass_through_the_rounding() -> None:
     quantised = int8_network(network(), images())
     side = network().resolution
-    logits = quantised.logits(torch.randn(4, 1, side, side, generator=torch.Generator().manual_seed(0)))
+    prepared = torch.randn(4, 1, side, side, generator=torch.Generator().manual_seed(0))
+    logits = quantised.prepared_logits(prepared)
     sum(each.square().sum() for each in logits).backward()
     trained = [parameter for parameter in quantised.parameters() if parameter.requires_grad]
     assert len(trained) > 20

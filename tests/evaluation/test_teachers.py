@@ -109,7 +109,7 @@ def test_a_finished_network_normalises_images_as_in_its_training(which, finished
     teacher, _ = load_teacher(bench_for(path, tmp_path))
     answers = teacher(prepare(IMAGES, network.resolution, parts().mean, parts().std))
     own = prepare(IMAGES, network.resolution, network.mean, network.std)
-    torch.testing.assert_close(answers, network.logits(own)[-1].softmax(1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(answers, network.prepared_logits(own)[-1].softmax(1), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -166,13 +166,41 @@ def test_features_are_moved_only_if_a_sample_exited():
 def test_logits_are_those_of_every_head_and_carry_gradients():
     network = make_eenn((0.5, None, 0.5), heads=[2, 0]).train()
     prepared = torch.randn(4, 1, 8, 8, dtype=torch.float64)
-    logits = network.logits(prepared)
+    logits = network.prepared_logits(prepared)
     assert network.points == (0, 2)
     assert [tuple(each.shape) for each in logits] == [(4, 3)] * 3
     sum(each.square().sum() for each in logits).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
     network.eval()
-    assert torch.equal(network.logits(prepared)[-1], network.backbone(prepared))
+    assert torch.equal(network.prepared_logits(prepared)[-1], network.backbone(prepared))
+
+
+@pytest.mark.parametrize("kind", ["bytes", "floats", "numpy"])
+def test_logits_of_images_are_those_of_prepared_images_and_carry_gradients(kind):
+    network = make_eenn((0.5, None), channels=3).train()
+    images = torch.randint(0, 256, (5, 3, 11, 9), dtype=torch.uint8)
+    expected = network.prepared_logits(prepare(images, 8, network.mean, network.std).double())
+    form = {"bytes": images, "floats": images.float() / 255, "numpy": images.permute(0, 2, 3, 1).numpy()}
+    logits = network.logits(form[kind])
+    assert len(logits) == len(network.points) + 1
+    for one, other in zip(logits, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    sum(each.square().sum() for each in logits).backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_logits_are_differentiable_in_the_images():
+    images = torch.rand(2, 1, 8, 8, requires_grad=True)
+    sum(each.square().sum() for each in make_eenn((0.5,)).logits(images)).backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+
+
+def test_a_call_takes_arrays_of_numpy():
+    network = make_eenn((0.5, None))
+    images = torch.rand(4, 1, 8, 8)
+    for one, other in zip(network(images.numpy()), network(images), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_images_of_any_size_and_type_are_prepared_by_the_one_rule():

@@ -44,9 +44,9 @@ def as_trained(network: EENN) -> EENN:
             module.bias.data = draw(module.bias, -0.3, 0.3)
     prepared = torch.randn(16, len(network.mean), *network.input_size, generator=generator)
     with torch.no_grad():
-        network.train().logits(prepared)
+        network.train().prepared_logits(prepared)
         heads = (*network.heads.values(), network.backbone.head)
-        for head, logits in zip(heads, network.eval().logits(prepared), strict=True):
+        for head, logits in zip(heads, network.eval().prepared_logits(prepared), strict=True):
             for linear in [each for each in head.modules() if isinstance(each, nn.Linear)][-1:]:
                 for parameter in linear.parameters():
                     parameter.mul_(float(1.5 / logits.std()))

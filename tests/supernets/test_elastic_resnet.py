@@ -168,9 +168,9 @@ def test_shortcuts_and_normalisation_leave_no_operator_after_freezing():
     eenn = EENN(net, {}, scheme, ScoreMargin(), torch.zeros(1), torch.ones(1), tuple("abcde")).eval()
     images = torch.randn(4, 1, net.resolution, net.resolution)
     with torch.no_grad():
-        expected = eenn.logits(images)[-1]
+        expected = eenn.prepared_logits(images)[-1]
         frozen = eenn.freeze()
-        torch.testing.assert_close(frozen.logits(images)[-1], expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(frozen.prepared_logits(images)[-1], expected, rtol=1e-4, atol=1e-4)
     kinds = {type(module).__name__ for module in frozen.modules()}
     assert "Conv2d" in kinds
     assert "BatchNorm2d" not in kinds

@@ -60,7 +60,7 @@ def exit_losses(network):
             module.train()
     data = parts()
     images, labels = next(Batches(data, replace(PLAIN, batch_size=64), 12, CPU).epoch(torch.Generator()))
-    return [float(nn.functional.cross_entropy(each, labels)) for each in network.logits(images)]
+    return [float(nn.functional.cross_entropy(each, labels)) for each in network.prepared_logits(images)]
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 0.02), ("sgd", 0.1)])

@@ -272,7 +272,7 @@ class ExitNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
-    def logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
+    def prepared_logits(self, prepared: torch.Tensor, phase: Phase | None = None) -> list[torch.Tensor]:
         """Return the logits (B, K) of every head, ascending, then of the last exit, with gradients.
 
         Args:

@@ -94,7 +94,7 @@ def int8_network(network: Network, images: torch.Tensor) -> Network:
     set_mode(clone, "observe")
     with torch.no_grad():
         for batch in torch.split(images[:IMAGES], _BATCH):
-            clone.logits(prepare(batch, clone.resolution, clone.mean, clone.std))
+            clone.prepared_logits(prepare(batch, clone.resolution, clone.mean, clone.std))
     _link_ranges(clone)
     set_mode(clone, "int8")
     return clone.to(network.device)
@@ -230,7 +230,8 @@ def _check_same(network: ExitNetwork, clone: ExitNetwork) -> None:
     original = copy.deepcopy(network).eval().float().cpu()
     shape = 2, len(network.mean), network.resolution, network.resolution
     prepared = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    for expected, logits in zip(original.logits(prepared), clone.logits(prepared), strict=True):
+    pairs = zip(original.prepared_logits(prepared), clone.prepared_logits(prepared), strict=True)
+    for expected, logits in pairs:
         if not torch.allclose(expected, logits, rtol=1e-3, atol=1e-3 * float(expected.abs().amax()) + 1e-4):
             gap = float((expected - logits).abs().max())
             raise ExportError(
