@@ -23,6 +23,7 @@ from edanas.data.sample_arrays import samples_of
 from edanas.data.sample_layout import SERIES, layout_of
 from edanas.model.loading import load
 from edanas.model.probabilities import exit_probabilities
+from edanas.thresholds.budgets import bound
 
 _LARGEST_SEED = 2**31 - 1
 
@@ -96,6 +97,7 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             EdanasError: No network could be trained.
         """
         with _as_input_errors():
+            bound("max_macs", self.max_macs)  # a wrong bound is an error before the search
             y = validate_data(self, X="no_validation", y=y)
             X = self._checked(X, reset=True)
             check_consistent_length(X, y)

@@ -127,10 +127,10 @@ class ByteLimit(float, Written):
     def read(cls, value: Any, place: Place) -> Self:
         """See `Written.read`."""
         text = str(float(value)) if isinstance(value, float) else str(value)
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kKMG]?)", text)
+        match = re.fullmatch(r"\s*([0-9][0-9,_]*(?:\.[0-9]+)?(?:[eE][+]?[0-9]+)?)\s*([kKMG]?)\s*", text)
         if match is None or isinstance(value, bool):
             raise place.error(value, cls.words)
-        return cls(float(match[1]) * SCALES[match[2]])
+        return cls(float(re.sub("[,_]", "", match[1])) * SCALES[match[2]])
 
     def written(self) -> float:
         """See `Written.written`."""

@@ -142,6 +142,11 @@ def test_wrong_data_is_a_value_error(X, y, message):
         classifier().fit(X, y)
 
 
+def test_a_wrong_bound_is_an_error_before_the_search():
+    with pytest.raises(ValueError, match="Did you mean '1M'"):
+        classifier(max_macs="1m").fit(*waves(("a", "b"), count=10))
+
+
 def test_a_bundle_for_images_refuses_a_table_by_its_shape():
     X, y = waves(("a", "b"), count=10)
     with pytest.raises(ValueError, match=r"the data has series \(N, L\)") as caught:
