@@ -271,7 +271,9 @@ def _flag(value: Any, place: Place, limits: Limits) -> bool:
 def _text(value: Any, place: Place, limits: Limits) -> str:
     if isinstance(value, str) and limits.choices and value not in limits.choices:
         raise place.no_choice(value, limits.choices)
-    wrong = not isinstance(value, str) or len(value) < limits.length or "\0" in value
+    if isinstance(value, str) and "\0" in value:
+        raise place.error(value, "text without the character NUL")
+    wrong = not isinstance(value, str) or len(value) < limits.length
     if wrong or (limits.form and not re.fullmatch(limits.form[0], value)):
         raise place.error(value, describe(str, limits))
     return str(value)

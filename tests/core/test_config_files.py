@@ -38,6 +38,10 @@ text = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 scalar = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), text)
 
 
+# Texts that may name files have no NUL, which the system refuses.
+name = text.filter(lambda text: "\0" not in text)
+
+
 option = st.recursive(
     scalar,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(text, inner, max_size=2)),
@@ -72,15 +76,15 @@ training = st.builds(
 
 everything = st.builds(
     Settings,
-    plugin=text.filter(bool),
-    preset=text,
+    plugin=name.filter(bool),
+    preset=name,
     data=component,
     split=st.just(SplitSettings(0.1, 0.2, 0.3, 0.4)),
     seed=st.integers(0, 2**31 - 1),
     device=st.sampled_from(["auto", "cpu", "cuda", "cuda:1"]),
     threads=st.integers(0, 64),
     supernet=component,
-    weights=text,
+    weights=name,
     classifier=component,
     criterion=component,
     thresholds=st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=4, unique=True).map(tuple),
