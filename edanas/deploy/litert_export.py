@@ -65,6 +65,15 @@ class LitertFiles(Exporter):
     name: str
     network_type: type[LitertNetwork]
 
+    int8: bool
+    """True if weights and features are 8-bit integers."""
+
+    tolerated: float = 0.0
+    """Largest share of images to which the interpreters may give different labels or exits."""
+
+    rounding: float = 1e-4
+    """Largest difference of their confidences."""
+
     def __init__(self) -> None:
         import_optional("exports", self.name, "litert", *_PACKAGES)
         self._calibration: ImageSet | None = None
@@ -112,8 +121,6 @@ class LitertFiles(Exporter):
             raise
         return paths
 
-    int8: bool
-
     @abstractmethod
     def _layered(self, network: ExitNetwork) -> tuple[ExitNetwork, tuple[float | None, ...]]:
         """Return the network as layers, and its thresholds."""
@@ -147,12 +154,6 @@ class LitertFiles(Exporter):
                 f"{path}: the interpreter for microcontrollers gives {different} of {len(images)} images "
                 f"another label or exit than LiteRT, and confidences that differ by {gap:.1e}"
             )
-
-    tolerated: float = 0.0
-    """Largest share of images to which the interpreters may give different labels or exits."""
-
-    rounding: float = 1e-4
-    """Largest difference of their confidences."""
 
 
 class LitertExporter(LitertFiles):
