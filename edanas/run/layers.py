@@ -7,13 +7,14 @@ from typing import Any
 
 from edanas.core.config import Layer, parse_assignment, read_toml, resolve
 from edanas.core.contracts import DataSource, SupernetProvider
-from edanas.core.devices import device_of
+from edanas.core.devices import device_of, threads_of
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.settings import Component, Settings
-from edanas.core.types import Survey
-from edanas.data.auto_preset import auto_settings, choice_sentences, split_shares
+from edanas.core.types import Survey, Task
+from edanas.data.auto_preset import auto_settings, choice_sentences, part_sizes, split_shares
 from edanas.data.family import bundle_for, for_supernet
 from edanas.data.series_preset import series_settings
+from edanas.data.space_for_time import SPEED, left_out, sizes_for_time
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
@@ -73,7 +74,7 @@ def layered_settings(
     """
     # A layer of the user may be invalid alone, e.g. shares of the split that sum to 1 only with the bundle.
     named = resolve([(origin, _restricted(table, ("plugin", "preset"))) for origin, table in layers])
-    own_data, reason = _OwnData(registry), ""
+    own_data, reason, limits = _OwnData(registry), "", ""
     data = own_data.component(_data(layers))
     if data and named.preset in ("", AUTO) and not any(_has_setting(layers, name) for name in _FAMILY):
         # A wrong setting of the user is an error before any image is opened.
@@ -108,15 +109,42 @@ def layered_settings(
         has_length = named.preset or any(map(_sets_epochs, layers))
         timed = [limit] if whole_run and not has_length else []
         settings = resolve([*below, automatic, *timed, *layers, own])
+        if preset == AUTO and not images.length and settings.time_limit and not settings.weights:
+            sizes = _sizes_for_time(registry, settings, images)
+            fitted: Layer = ("the time limit", {f"supernet.{name}": sizes[name] for name in sizes})
+            settings = resolve([*below, automatic, fitted, *timed, *layers, own])
+            limits = left_out(sizes, settings.time_limit)
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
     if images is not None:
         first, *others = choice_sentences(images, settings, _sides(registry, settings.supernet))
         quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
-        for line in (reason, f"Settings that suit {place} (preset '{preset}'): {first}{quick}", *others):
+        for line in (
+            reason,
+            f"Settings that suit {place} (preset '{preset}'): {first}{quick}",
+            limits,
+            *others,
+        ):
             if line:
                 say(line)
     return settings
+
+
+def _sizes_for_time(registry: Registry, settings: Settings, images: Survey) -> dict[str, Any]:
+    """Return the options of the supernet that leave out networks too large for the time limit."""
+    supernet, train = settings.supernet, part_sizes(images, settings.split)["train"]
+    if supernet.name not in SPEED:
+        return {}
+    with blamed(registry):
+        return sizes_for_time(
+            lambda options: registry.create("supernet provider", supernet.name, options),
+            supernet.options,
+            Task(1 if images.grey else 3, images.classes),
+            settings.time_limit,
+            speed=SPEED[supernet.name] * threads_of(settings),
+            images=train,
+            random_backbones=settings.training.random_backbones,
+        )
 
 
 def _below(registry: Registry, plugin: str, preset: str = "") -> list[Layer]:

@@ -26,7 +26,8 @@ def train_in_time(plan: TimePlan, composition: Composition, progress: Progress) 
     trainer.resume()
     if trainer.finished:
         return
-    trainer.pace = pace = plan.supernet_pace()
+    space = composition.workbench.space.whole()
+    trainer.pace = pace = plan.supernet_pace(single=space.largest() == space.smallest())
     trainer.run(progress)
     epochs = trainer.step / len(trainer.batches)
     if not plan.fixed:
