@@ -1,6 +1,7 @@
 """Evaluation mode `finetune`, the paper's mode: each candidate is trained for a few epochs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -38,6 +39,8 @@ class FinetuneEvaluation(Evaluator):
     def __init__(self, workbench: Workbench, *, quantized: bool = False, quantized_epochs: int = 0) -> None:
         self.workbench = workbench
         self.quantized, self.quantized_epochs = quantized, checked_epochs(quantized_epochs)
+        self.steps = 0
+        """Number of steps of each candidate's training; 0 = the number of the settings."""
         self._supernet: Supernet | None = None
         self._latest: tuple[str, ExitProfile | None] = "", None
 
@@ -110,7 +113,7 @@ class FinetuneEvaluation(Evaluator):
             staged = bench.builder.staged(candidate.backbone, self._supernet.extract, bench.builder.head)
             heads = bench.fresh_heads(staged, candidate.scheme.placed)
             network = bench.network(staged, heads, candidate.scheme)
-        training = bench.settings.training
+        training = replace(bench.settings.training, steps=self.steps or bench.settings.training.steps)
         with Silent().task("", step_count(bench.parts, training)) as bar:
             bench.finetune(network, training, bench.seed("train", *names), bar)
         return network

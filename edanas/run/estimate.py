@@ -10,14 +10,15 @@ import numpy as np
 import torch
 
 from edanas.core.config import to_plain
-from edanas.core.contracts import StagedBackbone
+from edanas.core.contracts import StagedBackbone, SupernetProvider
 from edanas.core.devices import device_of, threads_of
 from edanas.core.errors import AbsentDataError
 from edanas.core.machine import computing
 from edanas.core.progress import Silent
 from edanas.core.settings import Settings
+from edanas.core.space import SearchSpace
 from edanas.core.tracing import trace
-from edanas.core.types import Task
+from edanas.core.types import Backbone, Task
 from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.plain_networks import plain_backbone, plain_side, with_calibration
 from edanas.plugins.registry import Registry
@@ -73,13 +74,11 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
             f"the run's MACs and time, until the data is there ({absent}) The MACs of backbones are for "
             f"images of {task.in_channels} channels and {task.num_classes} classes."
         )
-    rng = np.random.default_rng(settings.seed)
     whole = space.whole()
-    drawn = [whole.sample_backbone(rng) for _ in range(_SAMPLE)]
-    typical = sorted(drawn, key=lambda backbone: _macs(provider.build(backbone, task), task))[_SAMPLE // 2]
+    typical = typical_backbone(whole, provider, task, settings.seed)
     sandwich = [provider.build(each, task) for each in (whole.smallest(), typical, whole.largest())]
     smallest, median, largest = macs = [_macs(each, task) for each in sandwich]
-    candidates = _candidates(settings)
+    candidates = candidate_count(settings)
     total_macs = seconds = plain = None
     if composition is not None:
         total_macs = _total(composition, settings, candidates, macs)
@@ -113,7 +112,7 @@ def expected_seconds(composition: Composition, settings: Settings) -> float:
     """
     workbench = composition.workbench
     space, provider, task = workbench.space.whole(), workbench.provider, workbench.parts.task
-    candidates = _candidates(settings)
+    candidates = candidate_count(settings)
     rng = np.random.default_rng(settings.seed)
     backbones = (space.smallest(), space.sample_backbone(rng), space.largest())
     sandwich = [provider.build(each, task) for each in backbones]
@@ -123,7 +122,8 @@ def expected_seconds(composition: Composition, settings: Settings) -> float:
     return _seconds(composition, settings, candidates, sandwich) if slowest > _HOUR else 0.0
 
 
-def _candidates(settings: Settings) -> int:
+def candidate_count(settings: Settings) -> int:
+    """Return the largest number of candidates of a search."""
     search = settings.search
     candidates = search.initial + search.iterations * search.per_iteration
     return min(candidates, search.max_evals or candidates)
@@ -147,7 +147,7 @@ def _seconds(
 ) -> float:
     """Measure steps of three backbones, and return the expected seconds of a run; see `_total`."""
     task = composition.workbench.parts.task
-    times = [_seconds_per_sample(each, task, settings) for each in sandwich]
+    times = [seconds_per_sample(each, task, settings) for each in sandwich]
     return _total(composition, settings, candidates, times)
 
 
@@ -185,8 +185,15 @@ def _plain_seconds(composition: Composition, settings: Settings, others: float) 
     if not baseline.epochs:
         return 0.0
     backbones = [plain_backbone(options, parts.task) for options in plain_family(plain_side(parts)).values()]
-    each = sum(_seconds_per_sample(backbone, parts.task, settings) for backbone in backbones)
+    each = sum(seconds_per_sample(backbone, parts.task, settings) for backbone in backbones)
     return min(baseline.share * others, each * BACKWARD * baseline.epochs * len(parts.train))
+
+
+def typical_backbone(space: SearchSpace, provider: SupernetProvider, task: Task, seed: int) -> Backbone:
+    """Return the backbone whose multiply-adds are the median of 21 random backbones."""
+    rng = np.random.default_rng(seed)
+    drawn = [space.sample_backbone(rng) for _ in range(_SAMPLE)]
+    return sorted(drawn, key=lambda backbone: _macs(provider.build(backbone, task), task))[_SAMPLE // 2]
 
 
 def _macs(backbone: StagedBackbone, task: Task) -> int:
@@ -194,7 +201,7 @@ def _macs(backbone: StagedBackbone, task: Task) -> int:
     return sum(stage.macs for stage in stages) + last.macs
 
 
-def _seconds_per_sample(network: StagedBackbone, task: Task, settings: Settings) -> float:
+def seconds_per_sample(network: StagedBackbone, task: Task, settings: Settings) -> float:
     """Measure a training step, and return the estimated seconds of one sample's forward pass."""
     device = device_of(settings)
     batch = settings.training.batch_size

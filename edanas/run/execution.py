@@ -40,7 +40,7 @@ from edanas.run.folder import RunFolder
 from edanas.run.plugin_files import note_plugin_files
 from edanas.run.result_content import FinishedRun, result_content
 from edanas.run.time_plan import TimePlan
-from edanas.run.timed_training import train_in_time
+from edanas.run.timed_training import search_in_time, train_in_time
 from edanas.run.watchdog import WatchedProgress
 
 FIRST = "first"
@@ -267,7 +267,7 @@ def _execute(
         composition.evaluator,
         composition.executor,
         composition.objectives,
-        settings.search if plan is None else plan.limited_search(settings.search),
+        settings.search if plan is None else search_in_time(plan, composition),
         composition.fronts,
         composition.limits,
     )

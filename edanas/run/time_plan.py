@@ -26,8 +26,14 @@ TRAINING, SEARCH = 0.55, 0.35
 SINGLE_TRAINING = 0.8
 """Share of the remaining time for a supernet with one backbone, whose weights are those of the results."""
 
+CANDIDATES = 0.6
+"""Share of the remaining time for a search that trains each candidate."""
+
 RESERVE, LEAST_RESERVE = 0.015, 1.5
 """Time for the report: a share of the time limit, and the least number of seconds."""
+
+CANDIDATE_STEPS = "candidate_steps"
+"""Name, in the plan, of the number of steps of each candidate's training."""
 
 _EVALUATIONS, _SUPERNET, _NETWORKS = "evaluations", "supernet", "networks"
 
@@ -130,13 +136,13 @@ class TimePlan:
             limit, {int(step): int(steps) for step, steps in stored.items()}, record, fixed=self.fixed
         )
 
-    def limited_search(self, settings: SearchSettings) -> SearchSettings:
+    def limited_search(self, settings: SearchSettings, share: float = SEARCH) -> SearchSettings:
         """Return the length of the search: the stored number of evaluations, or a share of the time."""
         if _EVALUATIONS in self.content:
             return replace(settings, max_evals=int(self.content[_EVALUATIONS]), time_limit=0.0)
         if self.fixed:
             return settings
-        limit = max(1e-3, self.remaining() * SEARCH)
+        limit = max(1e-3, self.remaining() * share)
         return replace(settings, time_limit=min(settings.time_limit or math.inf, limit))
 
     def searched(self, evaluations: int) -> None:
@@ -156,8 +162,11 @@ def _read(path: Path, advice: str = "") -> dict[str, Any]:
         for fits in (content.get(_SUPERNET, {}), *content.get(_NETWORKS, {}).values()):
             if not all(int(step) >= 0 and int(steps) >= 1 for step, steps in fits.items()):
                 raise ValueError("numbers of steps: found a number below 1")
-        if int(content.get(_EVALUATIONS, 1)) < 1 or not float(content.get("spent", 0)) >= 0:
-            raise ValueError("evaluations or spent: found a number that is too small")
+        if (
+            min(int(content.get(name, 1)) for name in (_EVALUATIONS, CANDIDATE_STEPS)) < 1
+            or not float(content.get("spent", 0)) >= 0
+        ):
+            raise ValueError("evaluations, candidate_steps or spent: found a number that is too small")
     except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise RunError(f"{path}: is not the plan of a run, or damaged ({error}){advice}") from error
     return dict(content)

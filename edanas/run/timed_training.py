@@ -1,9 +1,14 @@
-"""The training of a run's supernet in a share of the run's time."""
+"""The training of a run's supernet, or of its candidates, in a share of the run's time."""
 
 from edanas.core.durations import duration_text
 from edanas.core.progress import Progress
+from edanas.core.settings import SearchSettings
+from edanas.evaluation.finetune import FinetuneEvaluation
+from edanas.evaluation.network_trainer import BACKWARD
 from edanas.run.compose import Composition
-from edanas.run.time_plan import TimePlan
+from edanas.run.estimate import candidate_count, seconds_per_sample, typical_backbone
+from edanas.run.time_plan import CANDIDATE_STEPS, CANDIDATES, TimePlan
+from edanas.training.finetune import step_count
 from edanas.training.loop import Training
 
 
@@ -35,3 +40,36 @@ def train_in_time(plan: TimePlan, composition: Composition, progress: Progress) 
             f"The supernet's training was fitted to {duration_text(round(pace.limit))}: {trainer.step:,} "
             f"steps, {epochs:.1f} epochs."
         )
+
+
+def search_in_time(plan: TimePlan, composition: Composition) -> SearchSettings:
+    """Return the length of the search, and shorten the training of candidates if the evaluation has one.
+
+    Each candidate gets an equal share of the time of the search. Its training has at least a quarter of an
+    epoch; a search with less time has fewer candidates.
+
+    Args:
+        plan: The plan of the run.
+        composition: The objects of the run; the evaluation is prepared.
+    """
+    bench, evaluator = composition.workbench, composition.evaluator
+    search = bench.settings.search
+    if not isinstance(evaluator, FinetuneEvaluation) or not bench.settings.training.trains:
+        return plan.limited_search(search)
+    evaluator.steps = plan.decided(CANDIDATE_STEPS, lambda: _candidate_steps(plan, composition))
+    return plan.limited_search(search, CANDIDATES)
+
+
+def _candidate_steps(plan: TimePlan, composition: Composition) -> int:
+    """Return the number of steps of each candidate's training, from the measured time of a step."""
+    bench, training = composition.workbench, composition.workbench.settings.training
+    steps = step_count(bench.parts, training)
+    if plan.fixed:
+        return steps
+    task = bench.parts.task
+    backbone = typical_backbone(bench.space.whole(), bench.provider, task, bench.settings.seed)
+    each = seconds_per_sample(bench.provider.build(backbone, task), task, bench.settings)
+    candidates = candidate_count(bench.settings)
+    time = plan.remaining() * CANDIDATES / candidates - bench.judging_passes() * each
+    least = -(-len(bench.parts.train) // (4 * training.batch_size))
+    return max(1, min(steps, max(least, int(time / (BACKWARD * training.batch_size * each)))))

@@ -44,6 +44,23 @@ def test_there_is_a_result_even_if_no_time_is_left(
     assert result["evaluations"] == 1
     if evaluation == "shared":
         assert list(plan_of(out)["supernet"].items())[-1] == ("1", 1)
+    else:
+        assert plan_of(out)["candidate_steps"] >= 1
+
+
+def test_candidates_of_a_repeated_plan_have_its_number_of_steps(
+    edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+    monkeypatch.setattr(
+        "edanas.evaluation.workbench.Workbench.finetune",
+        lambda self, network, training, *_: trained.append(training.steps),
+    )
+    plan = tmp_path / "mine.json"
+    plan.write_text('{"candidate_steps": 3, "evaluations": 2}')
+    command = (*arguments, "--out", tmp_path / "run", "--evaluation", "finetune", "--set", f"plan={plan}")
+    assert edanas(*command).code == 0
+    assert trained[:2] == [3, 3]
 
 
 def test_a_plan_is_repeated_in_another_folder(
@@ -109,7 +126,15 @@ def test_a_longer_time_limit_resumes_the_search_of_a_finished_run(
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", '{"supernet": {"0": 0}}', '{"networks": {"a": 3}}', '{"evaluations": 0}', '{"spent": -1}'],
+    [
+        "",
+        "[]",
+        '{"supernet": {"0": 0}}',
+        '{"networks": {"a": 3}}',
+        '{"evaluations": 0}',
+        '{"candidate_steps": 0}',
+        '{"spent": -1}',
+    ],
 )
 def test_a_damaged_plan_is_refused_by_name(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path, content: str

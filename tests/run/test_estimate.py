@@ -34,7 +34,7 @@ def test_the_totals_are_those_of_every_pass(drawn, monkeypatch):
     settings = layered_settings(
         registry(), [("tiny", TINY), ("run", RUN), ("test", {"training.random_backbones": drawn})]
     )
-    monkeypatch.setattr("edanas.run.estimate._seconds_per_sample", seconds_of)
+    monkeypatch.setattr("edanas.run.estimate.seconds_per_sample", seconds_of)
     output = estimate(registry(), settings)
     parts = compose(registry(), settings, Path(), Silent()).workbench.parts
     small, middle, large = (output[f"{name}_backbone_macs"] for name in ("smallest", "median", "largest"))
@@ -56,7 +56,7 @@ def test_the_totals_are_those_of_every_pass(drawn, monkeypatch):
 def test_the_plain_networks_take_at_most_their_epochs(epochs, share, monkeypatch):
     baseline = {"epochs": epochs, "share": share}
     settings = layered_settings(registry(), [("tiny", TINY), ("run", RUN), ("test", {"baseline": baseline})])
-    monkeypatch.setattr("edanas.run.estimate._seconds_per_sample", lambda *_: 1e-3)
+    monkeypatch.setattr("edanas.run.estimate.seconds_per_sample", lambda *_: 1e-3)
     output = estimate(registry(), settings)
     parts = compose(registry(), settings, Path(), Silent()).workbench.parts
     trained = len(parts.train) + len(parts.calibration)
