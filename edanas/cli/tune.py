@@ -49,6 +49,16 @@ def tune(
         str | None,
         typer.Option(help="Budget: the longest time for an image on average on this machine, e.g. 3ms."),
     ] = None,
+    max_drop: Annotated[
+        str | None,
+        typer.Option(
+            help="Budget: the largest drop of accuracy against the last exit, e.g. 1%, which new "
+            "images of the same kind keep with the probability --confidence."
+        ),
+    ] = None,
+    confidence: Annotated[
+        str | None, typer.Option(help="Probability that --max-drop is kept. Default: 95%.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Batch size in images for measuring latency.")] = 1,
     out: Annotated[
         Path | None,
@@ -110,8 +120,8 @@ def tune(
     from edanas.run.console import ConsoleProgress
     from edanas.thresholds.budgets import parse_budget
 
-    parse_budget(max_macs, min_accuracy, max_latency)
-    _check_combination(unlabelled, data, part, min_accuracy, plot)
+    parse_budget(max_macs, min_accuracy, max_latency, max_drop, confidence)
+    _check_combination(unlabelled, data, part, min_accuracy, max_drop, plot)
     endings = _MODEL_ENDINGS if unlabelled or plot else (*_MODEL_ENDINGS, _PLOT)
     stem = _output_stem(model, out, endings, overwrite=overwrite)
     figure = stem.with_name(f"{stem.name}{_PLOT}") if plot is None else plot
@@ -143,6 +153,8 @@ def tune(
                 max_macs=max_macs,
                 min_accuracy=min_accuracy,
                 max_latency=max_latency,
+                max_drop=max_drop,
+                confidence=confidence,
                 batch_size=batch_size,
                 device=device,
                 seed=seed,
@@ -164,6 +176,7 @@ def _check_combination(
     data: str | None,
     part: str | None,
     min_accuracy: str | None,
+    max_drop: str | None,
     plot: Path | None,
 ) -> None:
     """Check that the flags fit together, before anything is computed.
@@ -179,6 +192,7 @@ def _check_combination(
         ("--data", data),
         ("--part", part),
         ("--min-accuracy", min_accuracy),
+        ("--max-drop", max_drop),
         ("--plot", plot),
     ):
         if unlabelled and value is not None:

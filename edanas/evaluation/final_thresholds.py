@@ -57,6 +57,8 @@ class FinalThresholds:
     def settle(self, candidate: Candidate, network: ExitNetwork, drop: float) -> Settled:
         """Set thresholds and remove exits in turn, until enough calibration samples use every exit.
 
+        Exits stay if the setter's guarantee holds for its own thresholds only.
+
         Args:
             candidate: The searched candidate.
             network: Its trained network. It is changed in place, and copied if exits are removed.
@@ -69,6 +71,8 @@ class FinalThresholds:
         if not candidate.scheme.placed:
             return state
         state, profile = self._calibrated(state, drop)
+        if self.setter.fixed:
+            return state
         required = float(profile.correct[:, -1].mean()) - drop
         while True:
             shares = outcome(profile, state.network.scheme).utilization
@@ -119,7 +123,8 @@ class FinalThresholds:
         """Return the network with the setter's thresholds, and its calibration profile.
 
         The threshold setter may choose thresholds that break a constraint on the cost. If the thresholds of
-        the search violate the constraints less on the calibration part, the network keeps them.
+        the search violate the constraints less on the calibration part, the network keeps them, unless the
+        setter guarantees something of its own.
         """
         network, candidate, anatomy = state.network, state.candidate, state.anatomy
         samples = self.workbench.parts.calibration
@@ -128,6 +133,7 @@ class FinalThresholds:
         profile = calibrate(network, samples, anatomy.costs, self.setter, drop)
         reset, searched = (score(profile, scheme, anatomy) for scheme in (network.scheme, candidate.scheme))
         finished = Candidate(candidate.backbone, network.scheme)
-        if self.limits.violation(candidate, searched) < self.limits.violation(finished, reset):
+        violation = self.limits.violation(finished, reset)
+        if not self.setter.fixed and self.limits.violation(candidate, searched) < violation:
             network.scheme, reset = candidate.scheme, searched
         return replace(state, calibration=reset), profile

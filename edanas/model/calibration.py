@@ -60,14 +60,22 @@ def calibrate(
 
 @torch.inference_mode()
 def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
-    """Return the logits of all exits for the samples, and the labels of the samples."""
+    """Return logits and outputs of all exits for the samples, and the labels of the samples."""
     device = next(network.parameters()).device
-    logits_of_batches = []
+    every = (*network.points, network.exit_points)
+    logits_of_batches: list[torch.Tensor] = []
+    outputs_of_batches: list[torch.Tensor] = []
     for batch in torch.split(samples.images, _BATCH):
         prepared = prepare(batch.to(device), network.input_size, network.mean, network.std)
-        logits = torch.stack(network.prepared_logits(prepared), dim=1)
-        logits_of_batches.append(logits.float().cpu())
-    return Answers(torch.cat(logits_of_batches).numpy(), samples.labels.cpu().numpy())
+        logits = network.prepared_logits(prepared)
+        outputs = network.decide([logits[every.index(point)] for point in (*network.answering, every[-1])])[0]
+        for batches, tensors in ((logits_of_batches, logits), (outputs_of_batches, outputs)):
+            batches.append(torch.stack(tensors, dim=1).float().cpu())
+    return Answers(
+        torch.cat(logits_of_batches).numpy(),
+        samples.labels.cpu().numpy(),
+        torch.cat(outputs_of_batches).numpy(),
+    )
 
 
 def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> ExitProfile:

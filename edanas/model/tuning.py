@@ -12,6 +12,7 @@ from edanas.data.passed_data import data_name
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
+from edanas.model.guaranteed_drop import guaranteed_or_none, guaranteed_scheme
 from edanas.model.labelled_samples import read_labelled_samples
 from edanas.model.loading import load
 from edanas.model.part_latency import UNIT, latency_costs
@@ -21,6 +22,7 @@ from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.thresholds.budgets import (
     Budget,
+    DropBudget,
     choose_scheme,
     format_quantity,
     nearest_scheme,
@@ -64,6 +66,7 @@ class Tuning:
         front: The Pareto-optimal schemes on the samples, by rising cost. Costs are multiply-adds or, for a
             latency budget, seconds. `None` if the samples have no labels.
         remarks: Sentences for a report about the samples and the reliability of the estimates.
+        required: Accuracy that the budget requires on the samples; `None`, the default, for a budget of cost.
 
     Example:
         >>> import edanas, numpy as np
@@ -84,6 +87,7 @@ class Tuning:
     quantities: tuple[str, ...]
     front: ThresholdFront | None
     remarks: tuple[str, ...]
+    required: float | None = None
 
     @property
     def thresholds(self) -> tuple[float | None, ...]:
@@ -131,6 +135,8 @@ def tune(
     max_macs: str | float | None = None,
     min_accuracy: str | float | None = None,
     max_latency: str | float | None = None,
+    max_drop: str | float | None = None,
+    confidence: str | float | None = None,
     batch_size: int = 1,
     device: str = "cpu",
     seed: int = 0,
@@ -142,9 +148,11 @@ def tune(
     All thresholds and all sets of the network's exits are considered. The result is the most accurate scheme
     within `max_macs` or `max_latency`, or the cheapest scheme with `min_accuracy`. If exits depend on earlier
     exits, all placed exits stay placed. Accuracy and cost on the samples are exact. The estimates for new
-    samples repeat the choice on parts of the samples; see `edanas.thresholds.optimism`.
+    samples repeat the choice on parts of the samples; see `edanas.thresholds.optimism`. With `max_drop`, the
+    result is a cheap scheme whose accuracy on new samples is guaranteed, with the probability `confidence`;
+    see `edanas.thresholds.risk_control`.
 
-    Exactly one of `max_macs`, `min_accuracy` and `max_latency` is required.
+    Exactly one of `max_macs`, `min_accuracy`, `max_latency` and `max_drop` is required.
 
     Exits and stages that no sample uses are removed from `Tuning.network`, the network that `Tuning.write`
     writes. A remark says how many bytes that saves. If later exits read earlier ones, the exits before the
@@ -161,6 +169,9 @@ def tune(
         min_accuracy: Least top-1 accuracy: a fraction, or a text such as `90%`.
         max_latency: Most seconds per sample on average: a number, or a text such as `3ms`. The stages and
             heads are measured on this machine; see `edanas.model.part_latency`.
+        max_drop: Most accuracy that new samples of the same kind lose against the last exit: a fraction, or a
+            text such as `1%`.
+        confidence: Probability that `max_drop` is kept: a fraction, or a text such as `95%`, the default.
         batch_size: Number of images computed at once when the latency is measured.
         device: Device of the network if `model` is a path.
         seed: Seed of the random divisions of the samples for the estimates.
@@ -184,7 +195,7 @@ def tune(
         >>> tuning.macs.here <= 40_000
         True
     """
-    budget = parse_budget(max_macs, min_accuracy, max_latency)
+    budget = parse_budget(max_macs, min_accuracy, max_latency, max_drop, confidence)
     network = loaded_network(model, device)
     remarks: tuple[str, ...] = ()
     if isinstance(data, ImageSet):
@@ -262,19 +273,27 @@ def _tune_on_profile(
     count, unit = network.exit_points, UNIT if len(costs) > 1 else 1.0
     removable = not network.memory
 
-    def choose_on_part(part: ExitProfile) -> SelectionScheme:
-        front = sampled_threshold_front(part, costs[-1], count, removable=removable)
-        scheme = front.schemes[nearest_scheme(front, budget, unit)]
+    def adapt(scheme: SelectionScheme, part: ExitProfile) -> SelectionScheme:
         return scheme if keep_stages else used_part(network, scheme, part)
 
+    def choose_on_part(part: ExitProfile) -> SelectionScheme:
+        if isinstance(budget, DropBudget):
+            return guaranteed_or_none(part, count, budget, adapt)
+        front = sampled_threshold_front(part, costs[-1], count, removable=removable)
+        return adapt(front.schemes[nearest_scheme(front, budget, unit)], part)
+
     front = sampled_threshold_front(profile, costs[-1], count, removable=removable)
-    number = choose_scheme(front, budget, unit)
-    dearest = unit * float(exit_costs(costs[-1], profile.points)[-1])
-    if number is None or (budget.quantity != "min_accuracy" and budget.limit > dearest * (1 + 1e-9)):
-        raise ConfigError(unmet_budget_message(budget, front, unit, dearest))
-    old, scheme = network.scheme, front.schemes[number]
-    if not keep_stages:
-        scheme = used_part(network, scheme, profile)
+    old, required = network.scheme, None
+    if isinstance(budget, DropBudget):
+        scheme, remark = guaranteed_scheme(profile, count, budget, adapt)
+        remarks, required = (*remarks, remark), float(profile.correct[:, -1].mean()) - budget.limit
+    else:
+        number = choose_scheme(front, budget, unit)
+        dearest = unit * float(exit_costs(costs[-1], profile.points)[-1])
+        if number is None or (budget.quantity != "min_accuracy" and budget.limit > dearest * (1 + 1e-9)):
+            raise ConfigError(unmet_budget_message(budget, front, unit, dearest))
+        scheme = adapt(front.schemes[number], profile)
+        required = budget.limit if budget.quantity == "min_accuracy" else None
     before = estimate_expectation(profile, old, costs)
     after = estimate_expectation(profile, scheme, costs, choose_on_part, seed)
     notes = {
@@ -296,6 +315,7 @@ def _tune_on_profile(
         QUANTITIES[: len(costs)],
         replace(front, cost=unit * front.cost),
         (*remarks, *_result_remarks(budget, after, front, len(profile))),
+        required,
     )
     return tuning if keep_stages else without_unused(tuning, profile)
 

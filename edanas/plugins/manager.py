@@ -46,6 +46,8 @@ BUILT_IN = (
     "edanas.exits.scheduler",
     "edanas.exits.inference",
     "edanas.thresholds.setters",
+    "edanas.thresholds.risk_setter",
+    "edanas.thresholds.reject_options",
     "edanas.surrogates.builtin",
     "edanas.goals.objectives",
     "edanas.goals.combined_objectives",

@@ -12,7 +12,7 @@ from edanas.core.amounts import LETTERS, SCALES, scale_of
 from edanas.core.errors import ConfigError, near_miss
 from edanas.thresholds.fronts import ThresholdFront
 
-Quantity = Literal["max_macs", "min_accuracy", "max_latency"]
+Quantity = Literal["max_macs", "min_accuracy", "max_latency", "max_drop"]
 
 _UNITS: Mapping[Quantity, Mapping[str, float]] = {
     "max_macs": SCALES,
@@ -52,21 +52,46 @@ class Budget:
         return f"{relation} {format_quantity(self.quantity, self.limit)}"
 
 
+@dataclass(frozen=True)
+class DropBudget(Budget):
+    """A bound on the accuracy that is lost against the last exit, with a guarantee.
+
+    Args:
+        quantity: `max_drop`.
+        limit: The bound, a fraction.
+        confidence: Probability of the guarantee, a fraction.
+
+    Example:
+        >>> str(DropBudget("max_drop", 0.01))
+        'an accuracy drop of at most 1% with 95% confidence'
+    """
+
+    confidence: float = 0.95
+
+    def __str__(self) -> str:
+        return f"an accuracy drop of at most {100 * self.limit:g}% with {100 * self.confidence:g}% confidence"
+
+
 def parse_budget(
     max_macs: str | float | None = None,
     min_accuracy: str | float | None = None,
     max_latency: str | float | None = None,
+    max_drop: str | float | None = None,
+    confidence: str | float | None = None,
 ) -> Budget:
-    """Return the budget of the one argument that is not `None`.
+    """Return the budget of the one bound that is not `None`.
 
     Args:
         max_macs: Most multiply-adds per sample on average: a number, or a text such as `5M`.
         min_accuracy: Least accuracy: a fraction, or a text such as `90%`.
         max_latency: Most seconds per sample on average: a number, or a text with a unit such as `3ms`.
+        max_drop: Most accuracy that is lost against the last exit: a fraction, or a text such as `1%`.
+        confidence: Probability of the guarantee for `max_drop`: a fraction, or a text such as `95%`, which is
+            the default. Without `max_drop` it is an error.
 
     Raises:
-        ConfigError: No argument or more than one argument is not `None`, or its value cannot be read or is
-            out of range.
+        ConfigError: No bound or more than one bound is not `None`, or its value cannot be read or is out of
+            range.
 
     Example:
         >>> parse_budget(min_accuracy="90%")
@@ -76,18 +101,54 @@ def parse_budget(
         "max_macs": max_macs,
         "min_accuracy": min_accuracy,
         "max_latency": max_latency,
+        "max_drop": max_drop,
     }
     values_given = {quantity: value for quantity, value in values.items() if value is not None}
     if len(values_given) != 1:
         names = " and ".join(values_given) or "none"
         raise ConfigError(f"budget: found {names}; allowed: one of {', '.join(values)}")
     ((quantity, value),) = values_given.items()
+    if quantity == "max_drop":
+        limit = parse_fraction("max_drop", value, "0.01 or 1%")
+        return DropBudget(quantity, limit, parse_fraction("confidence", confidence or 0.95, "0.95 or 95%"))
+    if confidence is not None:
+        raise ConfigError(f"confidence: found '{confidence}' with {quantity}; allowed: only with max_drop")
     limit = _parse_quantity(quantity, value) if isinstance(value, str) else float(value)
     if not 0.0 < limit < np.inf or (quantity == "min_accuracy" and limit > 1.0):
         percent = quantity == "min_accuracy" and 1.0 < limit <= 100.0 and "%" not in str(value)
         hint = f" Did you mean '{limit:g}%'?" if percent else ""
         raise ConfigError(f"{quantity}: found '{value}'; allowed: {_EXAMPLES[quantity]}.{hint}")
     return Budget(quantity, limit)
+
+
+def parse_fraction(name: str, value: str | float, examples: str) -> float:
+    """Return a fraction between 0 and 1, both excluded.
+
+    Args:
+        name: Name of the setting, for the message of an error.
+        value: A fraction, or a text such as `95%`.
+        examples: Allowed values for the message of an error, e.g. `0.95 or 95%`.
+
+    Raises:
+        ConfigError: The value cannot be read or is out of range.
+
+    Example:
+        >>> parse_fraction("confidence", "95%", "0.95 or 95%")
+        0.95
+    """
+    match = _TEXT.fullmatch(value) if isinstance(value, str) else None
+    number, hint = float("nan"), ""
+    if match and match[2] in ("", "%"):
+        number = float(match[1].replace(",", "").replace("_", "")) / (100 if match[2] else 1)
+    elif not isinstance(value, str):
+        number = float(value)
+    if not 0.0 < number < 1.0:
+        if 1.0 <= number < 100.0 and "%" not in str(value):
+            hint = f". Did you mean '{number:g}%'?"
+        raise ConfigError(
+            f"{name}: found '{value}'; allowed: more than 0 and less than 1, such as {examples}{hint}"
+        )
+    return number
 
 
 def bound(name: str, value: str | float | None) -> float | None:

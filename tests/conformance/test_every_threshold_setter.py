@@ -9,6 +9,12 @@ KIND = "threshold setter"
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "budget": [{"max_macs": 500}, {"max_macs": "0.2K"}, {"min_accuracy": "60%"}],
+    "eero": [{"max_macs": 500}, {"max_macs": "0.2K", "beta": 1.0}],
+    "risk": [
+        {"max_drop": 0.1},
+        {"max_drop": "20%", "loss": "brier", "order": "shared"},
+        {"max_drop": "20%", "form": "conformal"},
+    ],
     "dynamic": [{"max_macs": 500}, {"max_macs": "0.3K", "horizon": 50}],
     "static": [{}, {"accuracy_drop": 0.05, "caution": 0}],
 }

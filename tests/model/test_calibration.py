@@ -14,6 +14,7 @@ from edanas.core.errors import CandidateError
 from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.scoring import score
+from edanas.exits.inference import Aggregate
 from edanas.exits.scheduler import Scheduler
 from edanas.model.anatomy import Anatomy
 from edanas.model.calibration import calibrate
@@ -63,6 +64,23 @@ def test_a_calibrated_network_is_restored_from_its_files(name, network, tmp_path
     loaded = edanas.load(SafetensorsExporter().export(network, tmp_path / "net")[0])
     for before, after in zip(network(exported_nets.images()), loaded(exported_nets.images()), strict=True):
         assert torch.equal(before, after)
+
+
+def test_a_setter_gets_the_outputs_of_the_inference_rule(network):
+    network.inference = Aggregate("mean")
+    calibrations = []
+
+    class Reading(Static):
+        def choose(self, calibration):
+            calibrations.append(calibration)
+            return super().choose(calibration)
+
+    calibrate(network, SAMPLES, anatomy(network).costs, Reading())
+    answers = calibrations[0].answers()
+    right = answers.outputs.argmax(axis=2) == answers.labels[:, None]
+    assert np.array_equal(right, calibrations[0].profile.correct)
+    means = torch.from_numpy(answers.logits).softmax(dim=2).cumsum(dim=1) / torch.arange(1, 4)[:, None]
+    assert torch.allclose(torch.from_numpy(answers.outputs).exp(), means, atol=1e-5)
 
 
 def test_calibration_does_not_change_labels(network):

@@ -15,10 +15,12 @@ from edanas.core.errors import ConfigError, DataError
 from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
+from edanas.model.guaranteed_drop import guaranteed_scheme
 from edanas.model.part_latency import latency_costs
 from edanas.model.profiling import collect_profile
 from edanas.model.temperature import apply_temperatures
 from edanas.model.trimming import trimmed_network, weight_bytes
+from edanas.model.tuning import used_part
 from edanas.thresholds.optimism import estimate_expectation
 from edanas.thresholds.profiles import outcome
 from edanas.thresholds.schemes import exit_costs
@@ -199,6 +201,13 @@ def test_every_separable_part_has_a_latency(network):
         ({"min_accuracy": 1.0}, r"found 100\.00% accuracy; possible on these samples: at most"),
         ({"max_latency": "1us"}, "max_latency: found 0.001 ms; possible on these samples"),
         ({"max_latency": "1ms", "batch_size": 0}, "batch_size: found 0"),
+        (
+            {"max_drop": "1%"},
+            r"max_drop: found 1% with 95% confidence; possible .* needs at least 616 samples",
+        ),
+        ({"max_drop": 2}, "max_drop: found '2'; allowed: more than 0 and less than 1, .* Did you mean '2%'"),
+        ({"max_drop": "1%", "confidence": "sure"}, "confidence: found 'sure'"),
+        ({"max_macs": "1M", "confidence": "95%"}, "confidence: found '95%' with max_macs"),
     ],
 )
 def test_the_error_of_an_impossible_budget_names_the_possible_range(network, options, message):
@@ -206,6 +215,20 @@ def test_the_error_of_an_impossible_budget_names_the_possible_range(network, opt
     with pytest.raises(ConfigError, match=message):
         edanas.tune(network, SAMPLES, **options)
     assert network.scheme == old
+
+
+def test_an_accuracy_drop_is_guaranteed_for_the_network_without_unused_exits(network):
+    tuning = edanas.tune(copy.deepcopy(network), SAMPLES, max_drop=0.3, confidence="80%")
+    profile = collect_profile(network, SAMPLES)
+    assert tuning.required == pytest.approx(profile.correct[:, -1].mean() - 0.3)
+    assert "With 80% confidence, the drop on new images of the same kind is at most" in tuning.remarks[0]
+    # The decisions on other images are those of the tested scheme, which the smaller network must keep.
+    network.scheme = guaranteed_scheme(
+        profile, 4, tuning.budget, lambda scheme, part: used_part(network, scheme, part)
+    )[0]
+    before, after = network(parts().train.images), tuning.network(parts().train.images)
+    assert torch.equal(before.label, after.label)
+    assert torch.equal(before.confidence, after.confidence)
 
 
 def test_a_near_miss_of_the_unit(network):

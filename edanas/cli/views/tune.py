@@ -47,8 +47,8 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
         (accuracy.low, accuracy.high),
         (cost.new / scale, accuracy.new),
     )
-    of_accuracy = tuning.budget.quantity == "min_accuracy"
-    limit = ("accuracy", tuning.budget.limit) if of_accuracy else ("cost", tuning.budget.limit / scale)
+    required = tuning.required
+    limit = ("cost", tuning.budget.limit / scale) if required is None else ("accuracy", required)
     figure = draw_tradeoff(
         front.cost / scale, front.accuracy, old=old, new=new, expected=expected, unit=unit, limit=limit
     )

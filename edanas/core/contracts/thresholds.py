@@ -20,6 +20,8 @@ class Answers:
         logits: Logits (S, E, K) float32 of S samples and K classes. The E exits are the exits with a head,
             ascending, and then the last exit.
         labels: Labels (S,) int64.
+        outputs: Outputs (S, E, K) of the inference rule at the exits of the calibration's profile; `None`,
+            the default, if they are the logits.
 
     Example:
         >>> answers = Answers(np.zeros((5, 2, 3), np.float32), np.zeros(5, np.int64))
@@ -29,6 +31,7 @@ class Answers:
 
     logits: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
+    outputs: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,9 @@ class ThresholdSetter(ABC):
 
     resets: ClassVar[bool] = True
     """False if the network keeps the thresholds of the search; no calibration sample is then used."""
+
+    fixed: ClassVar[bool] = False
+    """True if a guarantee holds for the chosen thresholds only; exits are then not removed afterwards."""
 
     @abstractmethod
     def choose(self, calibration: Calibration) -> ThresholdChoice:
