@@ -50,10 +50,12 @@ def edanas_runs(arrays: Arrays, seeds: list[int], seconds: float, out: Path, pre
         ] or list(result.single_exit)
         rival = min(rivals, key=lambda row: row.executed_macs, default=best)
         share = best.executed_macs / rival.executed_macs
-        figures.append((best.accuracy, best.executed_macs, rival.accuracy, rival.executed_macs, share))
+        figures.append(
+            (best.test_accuracy, best.executed_macs, rival.test_accuracy, rival.executed_macs, share)
+        )
         print(
-            f"seed {seed}: accuracy {best.accuracy:.2%}, {best.executed_macs:,.0f} MACs; single exit "
-            f"{rival.accuracy:.2%}, {rival.executed_macs:,.0f} MACs; share {share:.2f}; "
+            f"seed {seed}: accuracy {best.test_accuracy:.2%}, {best.executed_macs:,.0f} MACs; single exit "
+            f"{rival.test_accuracy:.2%}, {rival.executed_macs:,.0f} MACs; share {share:.2f}; "
             f"{time.monotonic() - start:.0f} s",
             flush=True,
         )

@@ -457,6 +457,12 @@ class Settings:
     baseline: BaselineSettings = setting(
         "Plain dense networks, trained alone, that stand beside the results.", BaselineSettings()
     )
+    validation_copies: int = setting(
+        "Augmented copies of each calibration and validation sample, by `training.augment`. Copies make "
+        "thresholds and accuracies of few samples less coarse.",
+        0,
+        minimum=0,
+    )
     recalibration: int = setting(
         "Number of training images for recomputing BatchNorm statistics.", 512, minimum=2
     )

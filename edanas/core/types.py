@@ -544,6 +544,13 @@ class DataParts:
     """Standard deviation of each channel over the train part, for pixels in [0, 1]."""
     front_end: Mapping[str, Any] = field(default_factory=dict)
     """See `LoadedData.front_end`."""
+    copies: int = 0
+    """Number of augmented copies of each sample that follow the calibration and validation samples."""
+
+    @property
+    def own_calibration(self) -> ImageSet:
+        """The calibration samples without their augmented copies."""
+        return self.calibration.subset(np.arange(len(self.calibration) // (self.copies + 1)))
 
     @property
     def task(self) -> Task:

@@ -15,6 +15,24 @@ SHORTEST = 4
 HALVED = 32
 """Largest length that is not halved."""
 
+ENOUGH, MOST_COPIES = 400, 15
+"""Number of validation series at which they need no copies, and the largest number of copies of each."""
+
+
+def copies_for(samples: int) -> int:
+    """Return the number of augmented copies that each validation sample needs.
+
+    Many networks classify all of 25 samples correctly, and the cheapest of them would win by chance.
+
+    Args:
+        samples: Number of samples in the validation part.
+
+    Example:
+        >>> copies_for(25), copies_for(150), copies_for(1000)
+        (15, 2, 0)
+    """
+    return min(MOST_COPIES, -(-ENOUGH // max(1, samples)) - 1) if samples < ENOUGH else 0
+
 
 def series_settings(surveyed: Survey, split: SplitSettings, *, only_lengths: bool = False) -> dict[str, Any]:
     """Return the settings for series, by their dotted names.
@@ -24,6 +42,7 @@ def series_settings(surveyed: Survey, split: SplitSettings, *, only_lengths: boo
     - Masks are used if series differ in length.
     - Batch size: a tenth of the number of training series, rounded to a power of two, from 16 to 128. The
       learning rate is proportional to its square root.
+    - The validation and calibration parts get augmented copies if they have fewer than 400 series.
     - Epochs: 2,500 divided by the square root of the number of training series, limited to 20 to 250.
 
     Args:
@@ -49,6 +68,7 @@ def series_settings(surveyed: Survey, split: SplitSettings, *, only_lengths: boo
         "supernet.masked": surveyed.padded,
         "training.batch_size": batch,
         "finetune.batch_size": batch,
+        "validation_copies": copies_for(part_sizes(surveyed, split).get("validation", ENOUGH)),
     }
     if only_lengths:
         return settings

@@ -60,9 +60,9 @@ def split(data: LoadedData, settings: SplitSettings, seed: int) -> DataParts:
 
 def parts_of(data: LoadedData, indices: Mapping[str, Indices]) -> DataParts:
     """Return the parts of a data set with the samples at `indices`; see `split_indices`."""
-    sets = {part: data.samples.subset(indices[part]) for part in PARTS}
-    mean, std = _statistics(sets["train"].images)
-    return DataParts(**sets, mean=mean, std=std, front_end=data.front_end)
+    train, calibration, validation, test = (data.samples.subset(indices[part]) for part in PARTS)
+    mean, std = _statistics(train.images)
+    return DataParts(train, calibration, validation, test, mean, std, data.front_end)
 
 
 def split_indices(data: LoadedData, settings: SplitSettings, seed: int) -> dict[str, Indices]:

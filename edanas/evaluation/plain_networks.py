@@ -297,8 +297,9 @@ def plain_training(epochs: int, images: int, task: Task, *, series: bool = False
 
 def with_calibration(parts: DataParts) -> DataParts:
     """Return the data with the calibration part added to the train part."""
-    images = joined_rows([parts.train.images, parts.calibration.images])
-    labels = torch.cat([parts.train.labels, parts.calibration.labels])
+    samples = (parts.train, parts.own_calibration)
+    images = joined_rows([part.images for part in samples])
+    labels = torch.cat([part.labels for part in samples])
     return replace(parts, train=replace(parts.train, images=images, labels=labels))
 
 

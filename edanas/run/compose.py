@@ -28,7 +28,7 @@ from edanas.core.fronts import Fronts
 from edanas.core.progress import Progress
 from edanas.core.settings import Component, Settings, labels
 from edanas.core.space import SearchSpace
-from edanas.core.types import CONTINUOUS
+from edanas.core.types import CONTINUOUS, DataParts
 from edanas.data.class_sizes import unequal_classes
 from edanas.data.duplicates import Duplicates, find_duplicates
 from edanas.data.group_split import group_sentences
@@ -41,6 +41,7 @@ from edanas.plugins.registry import Registry
 from edanas.run.memory_limits import check_limits, limit_components, profile_of
 from edanas.run.sample_check import check_samples
 from edanas.surrogates.adaptive import AdaptiveSwitching
+from edanas.training.augmented_parts import with_copies
 
 WRITER = "safetensors"
 """The name of the exporter that writes every result; `edanas.load` reads its files."""
@@ -117,6 +118,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     indices = split_indices(loaded, settings.split, settings.seed)
     parts = parts_of(loaded, indices)
     check_samples(registry, settings, provider, parts)
+    parts = with_copies(parts, settings.validation_copies, settings.training.augment, settings.seed)
     duplicates = find_duplicates(loaded)
     groups = group_sentences(loaded.groups, indices)
     sentences = (*groups, *(() if settings.allow_duplicates else duplicates.sentences()))
@@ -175,7 +177,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         executor=make("executor", settings.executor),
         setter=make("threshold setter", settings.final_thresholds),
         exporters=tuple(make("exporter", component) for component in _exporters(settings)),
-        remarks=(*loaded.remarks, *sentences, *unequal_classes(parts.train)),
+        remarks=(*loaded.remarks, *sentences, *unequal_classes(parts.train), *_copies_remark(parts)),
         duplicates=duplicates,
     )
 
@@ -299,3 +301,14 @@ def surrogate_factory(registry: Registry, chosen: Sequence[Component]) -> Callab
 
 def _largest_side(space: SearchSpace) -> int:
     return int(space.largest()["resolution"])
+
+
+def _copies_remark(parts: DataParts) -> tuple[str, ...]:
+    """Return a sentence on augmented copies; an empty tuple if there are none."""
+    if not parts.copies:
+        return ()
+    own = len(parts.validation) // (parts.copies + 1)
+    return (
+        f"The validation part has {parts.copies} augmented copies of each of its {own} samples, and so "
+        "has the calibration part: with few samples, many networks would be equally accurate by chance.",
+    )

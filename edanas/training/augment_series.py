@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 SHIFT = 0.125
 """Largest shift, as a share of the length of a series."""
-NOISE = 0.05
-"""Standard deviation of the noise of `jitter`, where that of a channel is 1."""
+NOISE = 0.1
+"""Largest standard deviation of the noise of `jitter`, where that of a channel is 1."""
 SCALING = 0.1
 """Standard deviation of the factors of `scale`, whose mean is 1."""
 ANGLE = math.radians(15.0)
@@ -31,7 +31,7 @@ def augment_series(series: torch.Tensor, names: Collection[str], generator: torc
 
     `shift`, `warp` (a changing pace) and `flip` (time reversed) change the times; values at the ends repeat.
     `rotate` turns the first three channels, the axes of a sensor. `scale` has a factor for each channel,
-    `jitter` adds noise, and `erase` sets a part to the mean of the channel.
+    `jitter` adds noise of a random strength to each series. `erase` sets a part to the mean of the channel.
 
     Args:
         series: Batch of B normalised series (B, C, 1, L), float, NaN at padding.
@@ -56,7 +56,8 @@ def augment_series(series: torch.Tensor, names: Collection[str], generator: torc
         factors = 1 + SCALING * torch.randn(count, channels, 1, 1, generator=generator)
         series = series * factors.to(device)
     if "jitter" in names:
-        series = series + NOISE * torch.randn(series.shape, generator=generator).to(device)
+        strengths = NOISE * torch.rand(count, 1, 1, 1, generator=generator)
+        series = series + (strengths * torch.randn(series.shape, generator=generator)).to(device)
     if "erase" in names:
         hole = max(1, round(length * ERASED))
         start = torch.randint(0, length - hole + 1, (count, 1), generator=generator)
