@@ -75,6 +75,28 @@ def sizes_for_time(
     return [single[0], *(each for each in single if step_macs(each) <= affordable)][-1]
 
 
+def short_training(augmentations: Sequence[str], batch_size: int) -> dict[str, Any]:
+    """Return the settings of the training of a space with one backbone, by their dotted names.
+
+    On 30,000 photographs of 32 pixels, 4.3 epochs gave the last exit 58.5% with equal weights of all exits,
+    shifts and erased squares. Smaller weights of the early exits and mirroring alone gave 64.4%, and a
+    learning rate of 0.01 in place of 0.003 gave 66.8%.
+
+    Args:
+        augmentations: Names of the augmentations of longer trainings.
+        batch_size: Batch size of the training.
+
+    Example:
+        >>> short_training(["shift", "flip", "erase"], batch_size=128)["training.augment"]
+        ['flip']
+    """
+    return {
+        "scheme.early": 0.3,
+        "training.augment": [name for name in augmentations if name == "flip"],
+        "training.learning_rate": round(0.01 * (batch_size / 128) ** 0.5, 5),
+    }
+
+
 def left_out(changed: Mapping[str, Any], seconds: float) -> str:
     """Return a sentence on the networks that a time limit leaves out; empty if it leaves out none.
 

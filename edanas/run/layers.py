@@ -14,7 +14,7 @@ from edanas.core.types import Survey, Task
 from edanas.data.auto_preset import auto_settings, choice_sentences, part_sizes, split_shares
 from edanas.data.family import bundle_for, for_supernet
 from edanas.data.series_preset import series_settings
-from edanas.data.space_for_time import SPEED, left_out, sizes_for_time
+from edanas.data.space_for_time import SPEED, left_out, short_training, sizes_for_time
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
@@ -111,7 +111,10 @@ def layered_settings(
         settings = resolve([*below, automatic, *timed, *layers, own])
         if preset == AUTO and not images.length and settings.time_limit and not settings.weights:
             sizes = _sizes_for_time(registry, settings, images)
-            fitted: Layer = ("the time limit", {f"supernet.{name}": sizes[name] for name in sizes})
+            changes = {f"supernet.{name}": sizes[name] for name in sizes}
+            if "depths" in sizes:
+                changes |= short_training(settings.training.augment, settings.training.batch_size)
+            fitted: Layer = ("the time limit", changes)
             settings = resolve([*below, automatic, fitted, *timed, *layers, own])
             limits = left_out(sizes, settings.time_limit)
     settings = _spelled_out(registry, settings)
