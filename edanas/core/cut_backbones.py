@@ -12,6 +12,9 @@ from edanas.core.types import Backbone, Choice, Variable
 STAGES = "stages"
 """Name of the choice that holds the number of stages of a cut backbone."""
 
+NO_CHOICES = Backbone(())
+"""No choices, for heads without variables and for heads of the first choices."""
+
 
 def stages_of(backbone: Backbone, total: int) -> int:
     """Return the number of stages of a backbone, from 1 to `total`.
@@ -95,3 +98,18 @@ def completed(backbone: Backbone, variables: Sequence[Variable]) -> Backbone:
             choices.setdefault(variable.name, lowest)
     ordered = [variable.name for variable in variables if variable.name in choices]
     return Backbone.of({name: choices[name] for name in (*ordered, *choices)})
+
+
+def restricted(backbone: Backbone, variables: Sequence[Variable]) -> Backbone:
+    """Return the backbone with the choices of some variables only, e.g. without those of heads.
+
+    Args:
+        backbone: The backbone.
+        variables: The variables whose choices stay.
+
+    Example:
+        >>> restricted(Backbone.of({"width": 2, "exit1.layers": 1}), (Variable("width", (1, 2)),)).choices
+        (('width', 2),)
+    """
+    names = {variable.name for variable in variables}
+    return Backbone(tuple((name, choice) for name, choice in backbone.choices if name in names))

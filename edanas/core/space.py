@@ -5,6 +5,9 @@ variable: a layer's kernel depends on the depth, for example. If the parent's ch
 the variable and its gene are *unexpressed*. In a space with cut networks, the first gene is the number of
 stages, and genes of later stages are unexpressed, too. A canonical genome has 0 for each unexpressed gene.
 Two canonical genomes are equal if and only if their candidates are equal.
+
+A variable of an exit's head is unexpressed if the exit is not placed. Its gene is then 0, and the backbone
+has the first choice, so that the exit can be placed later.
 """
 
 import copy
@@ -41,8 +44,9 @@ class SearchSpace:
     network that ends after stage e has the exits before exit point e only, and no variable of later stages.
 
     Args:
-        variables: The backbone's variables, as `SupernetProvider.variables` returns them. Parents precede
-            their children, and choices are in the order of rising cost.
+        variables: The backbone's variables, as `SupernetProvider.variables` returns them, then those of the
+            heads, as `ExitClassifier.variables` returns them. Parents precede their children, and choices are
+            in the order of rising cost.
         thresholds: The choices at each exit point; `None` = no exit. With `CONTINUOUS`, genomes describe
             backbones alone, and candidates have every exit, with threshold 1. Results for lower thresholds
             follow from exit profiles.
@@ -96,6 +100,7 @@ class SearchSpace:
         self._positions = [{choice: i for i, choice in enumerate(v.choices)} for v in self.variables]
         self._parents = [None if v.parent is None else self._index[v.parent] for v in self.variables]
         self._levels, self._calls = self._conditions()
+        self._heads = self._head_genes()
         self.cuts = bool(variables) and variables[0].name == STAGES
         """True if the first gene is the number of stages."""
         self._ends = np.array(variables[0].choices if self.cuts else [], dtype=np.int64)
@@ -123,6 +128,21 @@ class SearchSpace:
             children = np.flatnonzero(depths == depth)
             levels.append((children, np.array([self._parents[child] for child in children], dtype=np.int64)))
         return levels, calls
+
+    def _head_genes(self) -> list[tuple[int, int, npt.NDArray[np.bool_]]]:
+        """Return the genes of heads that a threshold of `None` leaves unexpressed.
+
+        Returns:
+            For each gene of a head, its index, the index of its exit's threshold, and for each choice of the
+            threshold true if it places the exit. Empty with continuous thresholds, which place every exit.
+        """
+        result = []
+        for gene, variable in enumerate(self.variables[: self.backbone_dimensions]):
+            threshold = self._index.get(f"exit{variable.exit}.threshold")
+            if variable.exit is not None and threshold is not None:
+                choices = self.variables[threshold].choices
+                result.append((gene, threshold, np.array([choice is not None for choice in choices])))
+        return result
 
     def confined(self, allowed: Callable[[int, float | None], bool]) -> "SearchSpace":
         """Return the part of this space that has allowed thresholds only.
@@ -158,11 +178,15 @@ class SearchSpace:
         return part
 
     def whole(self) -> "SearchSpace":
-        """Return the part of this space that has whole networks only, without the gene `stages`."""
+        """Return the part of this space that has whole networks only, without the gene `stages`.
+
+        The genes of heads are expressed whatever the thresholds are, as in a supernet that has every head.
+        """
         part = copy.copy(self)
         if self.cuts:
             part.backbone_dimensions -= 1
             part._number(self.variables[1:])
+        part._heads = []
         return part
 
     def __contains__(self, candidate: Candidate) -> bool:
@@ -175,6 +199,13 @@ class SearchSpace:
     def expressed(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
         """Return a mask (..., D) of the genomes, true where a gene is expressed."""
         genes = self._checked(genomes)
+        result = self._present(genes)
+        for gene, threshold, places in self._heads:
+            result[..., gene] &= places[genes[..., threshold]] | ~result[..., threshold]
+        return result
+
+    def _present(self, genes: Genomes) -> npt.NDArray[np.bool_]:
+        """Return a mask (..., D), true where a variable is expressed or belongs to an exit's unused head."""
         result = np.ones(genes.shape, dtype=np.bool_)
         if self.cuts:
             result &= self._ends[genes[..., :1]] >= self.first_stage
@@ -184,7 +215,9 @@ class SearchSpace:
 
     def canonical(self, genomes: Genomes) -> Genomes:
         """Return the genomes with 0 for each unexpressed gene; each candidate has one canonical genome."""
-        genes = self._checked(genomes)
+        return self._masked(self._checked(genomes))
+
+    def _masked(self, genes: Genomes) -> Genomes:
         return np.where(self.expressed(genes), genes, 0)
 
     def encode(self, candidate: Candidate) -> Genomes:
@@ -236,7 +269,7 @@ class SearchSpace:
                     f"{name}: found {threshold}; allowed: none, since the network ends after stage {stages}"
                 )
             genome[i] = self._position(i, threshold) if expressed[i] else 0
-        return genome
+        return self._masked(genome)
 
     def _stages(self, backbone: Backbone) -> int:
         """Return the number of stages of a candidate's backbone.
@@ -268,8 +301,12 @@ class SearchSpace:
         return (1.0,) * self.exit_points
 
     def backbone(self, genome: Genomes) -> Backbone:
-        """Return the backbone of a genome (D,): its expressed choices, in the space's order."""
-        expressed = self.expressed(genome)
+        """Return the backbone of a genome (D,): its choices, in the space's order.
+
+        They are the expressed choices, and the first choices for heads of exits that are not placed.
+        """
+        genome = self._masked(self._checked(genome))
+        expressed = self._present(genome)
         choices: list[tuple[str, Choice]] = []
         for i in np.flatnonzero(expressed[: self.backbone_dimensions]):
             choice = self._choice(int(i), genome)
@@ -309,16 +346,23 @@ class SearchSpace:
         return self.canonical(moved)
 
     def genomes(self) -> Iterator[Genomes]:
-        """Yield every canonical genome (D,) in lexicographic order."""
+        """Yield every canonical genome (D,) in lexicographic order; genes of heads vary first."""
         genome = np.zeros(self.dimensions, dtype=np.int64)
+        order = self._order()
         while True:
             yield genome.copy()
-            free = np.flatnonzero(self.expressed(genome) & (genome < self.counts - 1))
+            free = np.flatnonzero((self.expressed(genome) & (genome < self.counts - 1))[order])
             if not len(free):
                 return
             # A parent precedes its children: the genes after the raised gene start again from 0.
-            genome[free[-1]] += 1
-            genome[free[-1] + 1 :] = 0
+            genome[order[free[-1]]] += 1
+            genome[order[free[-1] + 1 :]] = 0
+
+    def _order(self) -> Genomes:
+        """Return the genes (D,) in an order in which every gene follows those that decide its expression."""
+        heads = np.zeros(self.dimensions, dtype=np.bool_)
+        heads[[gene for gene, _, _ in self._heads]] = True
+        return np.argsort(heads, kind="stable")
 
     def size(self) -> int:
         """Return the exact number of canonical genomes."""
@@ -330,14 +374,18 @@ class SearchSpace:
     def _count(self, genes: Genomes) -> int:
         """Return the number of canonical choices of the genes (m,), which include their parents' genes."""
         below: list[list[int]] = [[1] * len(v.choices) for v in self.variables]
+        present = set(genes.tolist())
+        deciders = {gene: (threshold, places) for gene, threshold, places in self._heads}
         total = 1
-        for i in reversed(genes):
-            count, parent = sum(below[i]), self._parents[i]
-            if parent is None:
+        for i in reversed([int(gene) for gene in self._order() if gene in present]):
+            count, parent, calls = sum(below[i]), self._parents[i], self._calls[i]
+            if parent is None and i in deciders:
+                parent, calls = deciders[i]
+            if parent is None or parent not in present:
                 total *= count
                 continue
             for position in range(len(below[parent])):
-                below[parent][position] *= count if self._calls[i, position] else 1
+                below[parent][position] *= count if calls[position] else 1
         return total
 
     def signature(self) -> str:

@@ -38,6 +38,8 @@ class Variable:
         stage: Number of the first stage that the variable shapes, from 1; `None`, the default, means that it
             shapes all stages. A stage lies between two exit points. A network that ends before this stage
             lacks the variable.
+        exit: Number of the exit point, from 1, whose head the variable shapes; `None`, the default, for
+            variables of the backbone. The variable has no effect in a network without that exit.
 
     Example:
         >>> depth = Variable("depth", (1, 2))
@@ -51,6 +53,7 @@ class Variable:
     parent: str | None = None
     when: frozenset[Choice | None] = frozenset()
     stage: int | None = None
+    exit: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from edanas.core.contracts import Meter, Specimen
+from edanas.core.contracts import ExitClassifier, Meter, Specimen
 from edanas.core.costs import Costs, cut_costs
 from edanas.core.cut_backbones import stages_of
 from edanas.core.network_memory import NOTHING, lacks_footprints
@@ -30,7 +30,7 @@ class CostBook:
     def __init__(self, run: RunInputs, builder: NetworkBuilder) -> None:
         self.run, self.builder = run, builder
         self._segments: dict[str, tuple[tuple[SegmentCost, ...], SegmentCost]] = {}
-        self._heads: dict[ExitPoint, SegmentCost] = {}
+        self._heads: dict[tuple[ExitPoint, ExitClassifier], SegmentCost] = {}
         self._decisions: tuple[SegmentCost, ...] = ()
         self._figures: dict[tuple[str, str], Costs] = {}
 
@@ -46,7 +46,7 @@ class CostBook:
         """
         stages, last = self.segments(backbone)
         shapes, decisions = exit_points(stages), self._decision_costs()
-        heads = {index: self._head(shapes[index]) + decisions[index] for index in points}
+        heads = {index: self._head(shapes[index], backbone) + decisions[index] for index in points}
         whole, number = self.run.whole(backbone), stages_of(backbone, len(stages))
         figures = {m.name: cut_costs(self._measured(m, whole), number) for m in self.run.meters}
         return Anatomy(stages, heads, last + decisions[-1], figures)
@@ -58,13 +58,13 @@ class CostBook:
         `SupernetProvider.costs` returns `None`, or lacks footprints that the run needs, the whole backbone is
         built and its costs are traced.
         """
-        stages, last = self._whole(self.run.whole(backbone))
+        stages, last = self._whole(self.run.built(backbone))
         end = stages_of(backbone, len(stages))
         if end == len(stages):
             return stages, last
         nothing = SegmentCost(0, 0, 0, stages[end - 1].shape, 0, NOTHING)
         padded = (*stages[:end], *((nothing,) * (len(stages) - end)))
-        return padded, self._head(exit_points(stages)[end - 1])
+        return padded, self._head(exit_points(stages)[end - 1], backbone)
 
     def _whole(self, backbone: Backbone) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         """Return the costs of the stages and the last exit of a whole backbone, without the decision."""
@@ -95,17 +95,21 @@ class CostBook:
         stages, last = self.segments(backbone)
         *decisions, last_decision = self._decision_costs()
         shapes = exit_points(stages)
-        heads = tuple(self._head(shape) + cost for shape, cost in zip(shapes, decisions, strict=True))
+        costs = zip(shapes, decisions, strict=True)
+        heads = tuple(self._head(shape, backbone) + cost for shape, cost in costs)
         build = partial(self.builder.with_every_head, backbone)
         run = self.run
-        return Specimen(backbone, run.provider, run.parts.task, stages, heads, last + last_decision, build)
+        return Specimen(
+            run.built(backbone), run.provider, run.parts.task, stages, heads, last + last_decision, build
+        )
 
-    def _head(self, point: ExitPoint) -> SegmentCost:
-        if point not in self._heads:
+    def _head(self, point: ExitPoint, choices: Backbone) -> SegmentCost:
+        key = point, self.run.classifier.chosen(choices, point.index)
+        if key not in self._heads:
             with torch.random.fork_rng(devices=[]):
-                head = self.run.classifier.build(point, self.run.parts.task.num_classes)
-            self._heads[point] = measure(head, (point.channels, point.height, point.width))
-        return self._heads[point]
+                head = key[1].build(point, self.run.parts.task.num_classes)
+            self._heads[key] = measure(head, (point.channels, point.height, point.width))
+        return self._heads[key]
 
     def _decision_costs(self) -> tuple[SegmentCost, ...]:
         """Return the costs of the decisions at each exit point and at the last exit.
@@ -116,6 +120,6 @@ class CostBook:
             classes, points = self.run.parts.task.num_classes, self.run.provider.exit_points
             with torch.random.fork_rng(devices=[]):
                 criterion = self.builder.criterion()
-                inference = self.run.inference.build(classes, points)
+                inference = self.builder.inference()
             self._decisions = tuple(decision_costs(inference, criterion, classes, points))
         return self._decisions

@@ -87,7 +87,7 @@ class FinalThresholds:
     def _trimmed(self, state: Settled, network: EENN, scheme: SelectionScheme, end: int) -> Settled:
         """Return the network with the exits of `scheme` alone, which ends at the exit point `end`."""
         bench, candidate = self.workbench, state.candidate
-        variables = bench.provider.variables()
+        variables = bench.variables
         smaller = trimmed_network(network, scheme, end, variables)
         smaller.description.pop(HOLD, None)
         searched = (

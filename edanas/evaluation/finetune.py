@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -10,7 +11,6 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, Silent
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.initial_weights import load_initial_weights
-from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.quantised import check_quantisable, checked_epochs, quantised
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.workbench import Workbench
@@ -94,7 +94,7 @@ class FinetuneEvaluation(Evaluator):
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`."""
         bench = self.workbench
-        training = BACKWARD * bench.settings.training.images(len(bench.parts.train))
+        training = bench.scheme.passes * bench.settings.training.images(len(bench.parts.train))
         return 0.0, training + bench.judging_passes()
 
     def network(self, candidate: Candidate) -> EENN:
@@ -110,8 +110,9 @@ class FinetuneEvaluation(Evaluator):
         bench, names = self.workbench, (candidate.backbone.id, *candidate.scheme.placed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("heads", *names))
-            staged = bench.builder.staged(candidate.backbone, self._supernet.extract, bench.builder.head)
-            heads = bench.fresh_heads(staged, candidate.scheme.placed)
+            backbone, last = candidate.backbone, partial(bench.builder.head, choices=candidate.backbone)
+            staged = bench.builder.staged(backbone, self._supernet.extract, last)
+            heads = bench.fresh_heads(staged, candidate.scheme.placed, backbone)
             network = bench.network(staged, heads, candidate.scheme)
         training = replace(bench.settings.training, steps=self.steps or bench.settings.training.steps)
         with Silent().task("", step_count(bench.parts, training)) as bar:

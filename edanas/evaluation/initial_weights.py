@@ -18,20 +18,19 @@ from edanas.evaluation.workbench import Workbench
 from edanas.training.sandwich import SupernetWithExits
 from edanas.training.supernet_file import find, load, names, prefixes, read_recipe, tensors_of
 
-SUPERNET, HEADS, CRITERION = "supernet", "heads", "criterion"
+SUPERNET, HEADS, CRITERION, INFERENCE = "supernet", "heads", "criterion", "inference"
 """Prefixes of the tensor names in a supernet's file: the attributes of `SupernetWithExits`."""
 
 
 def trained_parts(network: SupernetWithExits) -> dict[str, nn.Module]:
     """Return the modules that a supernet's file stores, by the prefix of their tensor names.
 
-    The confidence criterion is among them only if it has weights.
+    The confidence criterion and the inference rule are among them only if they have weights.
     """
     parts: dict[str, nn.Module] = {SUPERNET: network.supernet, HEADS: network.heads}
-    criterion: object = network.criterion
-    if isinstance(criterion, nn.Module) and criterion.state_dict():
-        parts[CRITERION] = criterion
-    return parts
+    readers: dict[str, object] = {CRITERION: network.criterion, INFERENCE: network.inference}
+    stored = {n: r for n, r in readers.items() if isinstance(r, nn.Module) and r.state_dict()}
+    return parts | stored
 
 
 def load_initial_weights(
@@ -82,12 +81,16 @@ def _load(bench: Workbench, path: Path, recipe: Mapping[str, Any], parts: dict[s
     other_classes, remark = _other_classes(bench, recipe), ""
     if other_classes:
         _check_epochs(bench, path, "the last layers", other_classes)
-    if CRITERION in parts and (cause := other_classes or _other_criterion(bench, path, recipe)):
-        del parts[CRITERION]
-        # A criterion with `fits` learns after the training of each network, and needs no weights here.
-        if not bench.criterion.fits:
-            _check_epochs(bench, path, "the criterion", cause)
-            remark = f"; the criterion has fresh weights ({cause})"
+    for name, noun, reader in (
+        (CRITERION, "criterion", bench.criterion),
+        (INFERENCE, "inference rule", bench.inference),
+    ):
+        if name in parts and (cause := other_classes or _other_reader(bench, path, recipe, name, noun)):
+            del parts[name]
+            # A criterion with `fits` learns after the training of each network, and needs no weights here.
+            if not reader.fits or bench.inference is reader:
+                _check_epochs(bench, path, f"the {noun}", cause)
+                remark += f"; the {noun} has fresh weights ({cause})"
     return load(path, parts, _class_tensors(bench, parts) if other_classes else ()) + remark
 
 
@@ -121,11 +124,11 @@ def _other_classes(bench: Workbench, recipe: Mapping[str, Any]) -> str:
     return ""
 
 
-def _other_criterion(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str:
-    """Return the reason why the file lacks weights for the run's criterion; empty if it has the weights."""
-    if lines := _changed(bench, recipe, CRITERION):
+def _other_reader(bench: Workbench, path: Path, recipe: Mapping[str, Any], name: str, noun: str) -> str:
+    """Return the reason why the file lacks weights for a criterion or rule; empty if it has the weights."""
+    if lines := _changed(bench, recipe, name):
         return lines
-    return "" if CRITERION in prefixes(path) else "the file holds no weights of a criterion"
+    return "" if name in prefixes(path) else f"the file holds no weights for the {noun}"
 
 
 def _check_epochs(bench: Workbench, path: Path, layers: str, cause: str) -> None:

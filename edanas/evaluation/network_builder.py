@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, StagedBackbone
-from edanas.core.cut_backbones import stages_of
+from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone
+from edanas.core.cut_backbones import NO_CHOICES, stages_of
 from edanas.core.tracing import exit_points, trace
 from edanas.core.types import Backbone, ExitPoint, SelectionScheme
 from edanas.evaluation.run_inputs import RunInputs
@@ -31,6 +32,7 @@ class NetworkBuilder:
         heads: Mapping[int, nn.Module],
         scheme: SelectionScheme,
         criterion: ConfidenceCriterion | None = None,
+        inference: InferenceRule | None = None,
     ) -> EENN:
         """Return an early-exit network on the run's device, in eval mode.
 
@@ -40,6 +42,7 @@ class NetworkBuilder:
             scheme: The thresholds.
             criterion: The confidence criterion, which is copied. `None` = a new criterion, whose weights are
                 drawn from torch's global generator.
+            inference: The inference rule, which is copied. `None` = a new rule.
         """
         run, parts = self.run, self.run.parts
         copies = {index: copy.deepcopy(head) for index, head in heads.items()}
@@ -51,7 +54,7 @@ class NetworkBuilder:
             parts.mean,
             parts.std,
             parts.train.classes,
-            run.inference.build(parts.task.num_classes, run.provider.exit_points),
+            self.inference() if inference is None else copy.deepcopy(inference),
         )
         return network.to(run.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
@@ -69,30 +72,38 @@ class NetworkBuilder:
             last: Returns the last exit of a cut backbone, from the whole network and the index of the exit
                 point where it ends.
         """
-        whole = build(self.run.whole(backbone))
+        whole = build(self.run.built(backbone))
         stages = stages_of(backbone, len(whole.stages))
         return whole if stages == len(whole.stages) else whole.cut(stages, last(whole, stages - 1))
 
-    def head(self, backbone: StagedBackbone, point: int) -> nn.Module:
+    def head(self, backbone: StagedBackbone, point: int, choices: Backbone = NO_CHOICES) -> nn.Module:
         """Return a new head for the exit point with index `point`; see `heads`."""
-        return self.heads(backbone, (point,))[point]
+        return self.heads(backbone, (point,), choices)[point]
 
-    def heads(self, backbone: StagedBackbone, placed: tuple[int, ...]) -> dict[int, nn.Module]:
+    def heads(
+        self, backbone: StagedBackbone, placed: tuple[int, ...], choices: Backbone = NO_CHOICES
+    ) -> dict[int, nn.Module]:
         """Return new heads with random weights from torch's global generator.
 
         Args:
             backbone: The backbone that the heads fit.
             placed: Indices of the exit points that get a head, from 0.
+            choices: The choices of the heads; by default the first choices.
 
         Returns:
             A dictionary from the index of an exit point to its head.
         """
         points, classes = self.exit_points(backbone), self.run.parts.task.num_classes
-        return {index: self.run.classifier.build(points[index], classes) for index in placed}
+        classifier = self.run.classifier
+        return {index: classifier.chosen(choices, index).build(points[index], classes) for index in placed}
 
     def criterion(self) -> ConfidenceCriterion:
         """Return a new confidence criterion. Its weights, if any, are drawn from torch's global generator."""
         return self.run.criterion.build(self.run.parts.task.num_classes, self.run.provider.exit_points)
+
+    def inference(self) -> InferenceRule:
+        """Return a new inference rule. Its weights, if any, are drawn from torch's global generator."""
+        return self.run.inference.build(self.run.parts.task.num_classes, self.run.provider.exit_points)
 
     def exit_points(self, backbone: StagedBackbone) -> tuple[ExitPoint, ...]:
         """Return the shapes of the features at the backbone's exit points."""
@@ -106,7 +117,9 @@ class NetworkBuilder:
         """
         run = self.run
         with torch.random.fork_rng(devices=[]):
-            staged = self.staged(backbone, lambda whole: run.provider.build(whole, run.parts.task), self.head)
+            last = partial(self.head, choices=backbone)
+            staged = self.staged(backbone, lambda whole: run.provider.build(whole, run.parts.task), last)
             points = run.provider.exit_points
             every = tuple(range(stages_of(backbone, points + 1) - 1))
-            return self.build(staged, self.heads(staged, every), SelectionScheme((None,) * points))
+            heads = self.heads(staged, every, backbone)
+            return self.build(staged, heads, SelectionScheme((None,) * points))

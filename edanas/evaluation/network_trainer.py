@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
 from edanas.core.contracts import ExitNetwork
+from edanas.core.costs import executed_per_exit
 from edanas.core.preprocess import prepare
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
+from edanas.core.types import SelectionScheme
 from edanas.evaluation.run_inputs import RunInputs
+from edanas.model.anatomy import Anatomy
 from edanas.model.fitting import fit
 from edanas.training.distillation import Teacher
 from edanas.training.finetune import finetune
@@ -55,8 +59,9 @@ class NetworkTrainer:
             teacher: Teacher of the distillation; `None` = the network learns from labels alone.
             pace: Fits the number of steps to a time limit; `None` = the settings determine it.
         """
-        recompute = partial(self.recalibrate, network)
-        finetune(network, self.run.parts, settings, self.run.scheme, seed, bar, recompute, teacher, pace)
+        run, recompute = self.run, partial(self.recalibrate, network)
+        costs = relative_costs(network, run.parts.task.in_channels) if run.scheme.uses_costs else ()
+        finetune(network, run.parts, settings, run.scheme, seed, bar, recompute, teacher, pace, costs)
         recompute()
         self.fit(network)
 
@@ -92,6 +97,18 @@ class NetworkTrainer:
         run, parts = self.run, self.run.parts
         fitted = len(parts.calibration) if run.inference.fits or run.criterion.fits else 0
         return min(run.settings.recalibration, len(parts.train)) + fitted + len(parts.validation)
+
+
+def relative_costs(network: ExitNetwork, in_channels: int) -> tuple[float, ...]:
+    """Return the multiply-adds of a sample at each exit, as a share of those at the last exit.
+
+    Args:
+        network: The network; every head runs before the next exit.
+        in_channels: Number of channels of its images.
+    """
+    heads = SelectionScheme(tuple(1.0 if n in network.points else None for n in range(network.exit_points)))
+    macs = executed_per_exit(Anatomy.of(network, in_channels).costs, heads)
+    return tuple(float(each / macs[-1]) for each in macs[~np.isnan(macs)])
 
 
 class _AllExits(nn.Module):

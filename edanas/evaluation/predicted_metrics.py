@@ -40,7 +40,7 @@ def judge_of(workbench: Workbench, evaluator: Evaluator) -> Judge | None:
     if not all(meter.counted for meter in workbench.meters):
         return None
     task, smallest = workbench.parts.task, workbench.space.whole().smallest()
-    costs = workbench.provider.costs(smallest, task)
+    costs = workbench.provider.costs(workbench.built(smallest), task)
     if not evaluator.judges or costs is None:
         return None
     if workbench.footprints and lacks_footprints((*costs[0], costs[1])):

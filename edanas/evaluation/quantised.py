@@ -110,7 +110,7 @@ def deliverable(bench: Workbench, network: ExitNetwork, settled: ExitNetwork) ->
     end = network.exit_points if ends > network.exit_points else ends - 1
     if ends == network.backbone.ends:
         end = network.exit_points
-    plain = trimmed_network(network, settled.scheme, end, bench.provider.variables())
+    plain = trimmed_network(network, settled.scheme, end, bench.variables)
     plain.criterion, plain.inference = copy.deepcopy((settled.criterion, settled.inference))
     plain.description = {**settled.description, QUANTIZED: True}
     apply_temperatures(plain, settled.description.get(TEMPERATURES, ()))

@@ -14,12 +14,12 @@ from edanas.core.contracts import (
     SupernetProvider,
     TrainingScheme,
 )
-from edanas.core.cut_backbones import completed, stages_of
+from edanas.core.cut_backbones import completed, restricted, stages_of
 from edanas.core.device_profiles import DeviceProfile
 from edanas.core.preprocess import PREPROCESSING, stated_preprocessing
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
-from edanas.core.types import Backbone, DataParts, described_labels
+from edanas.core.types import Backbone, DataParts, Variable, described_labels
 from edanas.thresholds.schemes import Measure
 from edanas.training.steps import derive_seed
 
@@ -74,12 +74,21 @@ class RunInputs:
         """
         return derive_seed(self.settings.seed, *names)
 
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The variables of the backbone, then those of the heads."""
+        return (*self.provider.variables(), *self.classifier.variables(self.provider.exit_points))
+
     def whole(self, backbone: Backbone) -> Backbone:
         """Return the whole backbone that begins with a cut backbone; a provider builds whole backbones only.
 
-        See `edanas.core.cut_backbones.completed`.
+        The choices of the heads stay. See `edanas.core.cut_backbones.completed`.
         """
-        return completed(backbone, self.provider.variables())
+        return completed(backbone, self.variables)
+
+    def built(self, backbone: Backbone) -> Backbone:
+        """Return the whole backbone that begins with a backbone, without the choices of the heads."""
+        return restricted(self.whole(backbone), self.provider.variables())
 
     def stages_of(self, backbone: Backbone) -> int:
         """Return the number of stages of a backbone, whole or cut."""

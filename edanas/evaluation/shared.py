@@ -14,7 +14,7 @@ from edanas.core.progress import Progress
 from edanas.core.tracing import exit_points
 from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.evaluation.initial_weights import load_initial_weights
-from edanas.evaluation.network_trainer import BACKWARD
+from edanas.evaluation.network_trainer import relative_costs
 from edanas.evaluation.quantised import check_quantisable, checked_epochs, quantised
 from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
 from edanas.evaluation.teacher_targets import attach_teacher, teacher_of_results
@@ -88,7 +88,8 @@ class SharedEvaluation(Evaluator):
             torch.manual_seed(bench.seed("weights"))
             supernet = bench.provider.supernet(bench.parts.task)
             task, criterion = bench.parts.task, bench.fresh_criterion()
-            network = SupernetWithExits(supernet, bench.provider, bench.classifier, task, criterion)
+            rule = bench.builder.inference() if bench.inference.corrects else None
+            network = SupernetWithExits(supernet, bench.provider, bench.classifier, task, criterion, rule)
         checkpoint = bench.folder / CHECKPOINT
         # A checkpoint holds all weights, so that a resumed training does not need the initial weights.
         if not checkpoint.exists() and (message := load_initial_weights(bench, supernet, network)):
@@ -104,6 +105,9 @@ class SharedEvaluation(Evaluator):
             checkpoint,
         )
         trainer.kernels.report = progress.say
+        if bench.scheme.uses_costs:
+            largest = bench.builder.with_every_head(trainer.largest)
+            trainer.costs = relative_costs(largest, task.in_channels)
         if bench.settings.teacher:
             trainer.resume()
             # A finished training needs no teacher.
@@ -142,7 +146,8 @@ class SharedEvaluation(Evaluator):
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`. Each step trains the largest, the smallest and some random backbones."""
         bench, settings = self.workbench, self.workbench.settings.training
-        training = (2 + settings.random_backbones) * BACKWARD * settings.images(len(bench.parts.train))
+        images = settings.images(len(bench.parts.train))
+        training = (2 + settings.random_backbones) * bench.scheme.passes * images
         return training, bench.judging_passes()
 
     def teacher(self) -> Teacher:
@@ -186,7 +191,7 @@ class SharedEvaluation(Evaluator):
         trained, shapes = self._network, exit_points(self.workbench.segments(backbone)[0])
 
         def head(_: StagedBackbone, index: int) -> nn.Module:
-            return trained.head(index, shapes[index].channels)
+            return trained.head(index, shapes[index].channels, backbone)
 
         with torch.no_grad():
             staged = self.workbench.builder.staged(
@@ -194,7 +199,7 @@ class SharedEvaluation(Evaluator):
             )
         heads = {index: head(staged, index) for index in points}
         scheme = SelectionScheme(tuple(1.0 if index in points else None for index in range(len(shapes))))
-        network = self.workbench.network(staged, heads, scheme, trained.criterion)
+        network = self.workbench.network(staged, heads, scheme, trained.criterion, trained.inference)
         self.workbench.recalibrate(network)
         self.workbench.fit(network)
         return network

@@ -7,7 +7,8 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, ExitNetwork, StagedBackbone
+from edanas.core.contracts import ConfidenceCriterion, ExitNetwork, InferenceRule, StagedBackbone
+from edanas.core.cut_backbones import NO_CHOICES
 from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import Backbone, ExitPoint, SegmentCost, SelectionScheme
@@ -50,13 +51,16 @@ class Workbench(RunInputs):
         heads: Mapping[int, nn.Module],
         scheme: SelectionScheme,
         criterion: ConfidenceCriterion | None = None,
+        inference: InferenceRule | None = None,
     ) -> EENN:
         """Build a network; see `NetworkBuilder.build`."""
-        return self.builder.build(backbone, heads, scheme, criterion)
+        return self.builder.build(backbone, heads, scheme, criterion, inference)
 
-    def fresh_heads(self, backbone: StagedBackbone, placed: tuple[int, ...]) -> dict[int, nn.Module]:
+    def fresh_heads(
+        self, backbone: StagedBackbone, placed: tuple[int, ...], choices: Backbone = NO_CHOICES
+    ) -> dict[int, nn.Module]:
         """Build new heads; see `NetworkBuilder.heads`."""
-        return self.builder.heads(backbone, placed)
+        return self.builder.heads(backbone, placed, choices)
 
     def fresh_criterion(self) -> ConfidenceCriterion:
         """Build a new criterion; see `NetworkBuilder.criterion`."""

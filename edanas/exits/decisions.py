@@ -1,8 +1,8 @@
 """The decision at an exit: the answer of the inference rule, and the answer's confidence by the criterion.
 
 An answer is the output (B, K) of the inference rule. The memory of a sample holds the results of earlier
-exits: first their logits if the rule uses earlier exits, then their answers if the criterion uses earlier
-exits. The memory is empty if both use the current exit alone.
+exits: first their corrected logits if the rule uses earlier exits, then their answers if the criterion uses
+earlier exits. The memory is empty if both use the current exit alone.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,10 @@ class Decision(NamedTuple):
         """
         inference, criterion, points = self
         split = len(points) - 1 if inference.memory else 0
-        all_logits = (*memory[:split], logits)
+        earlier = memory[:split]
+        if inference.corrects:
+            logits = inference.corrected(logits, earlier[-1] if earlier else None, points[-1])
+        all_logits = (*earlier, logits)
         answer = inference(all_logits, points[-len(all_logits) :])
         answers = (*memory[split:], answer)
         confidence = criterion.after(answers, points[-len(answers) :])

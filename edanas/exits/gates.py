@@ -1,4 +1,4 @@
-"""A confidence criterion that is trained with the network: a small network, the gate, at each exit."""
+"""Confidence criteria that are trained with the network: a small network, the gate, at each exit."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,10 @@ from torch.nn import functional as F
 from edanas.core.contracts import ConfidenceCriterion, SequenceCriterion
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
-from edanas.exits.criteria import probabilities
+from edanas.exits.criteria import Entropy, MaxProbability, ScoreMargin, probabilities
+
+_MEASURES = 4
+"""Number of the inputs of an `UncertaintyGate`."""
 
 
 class LearnedGate(SequenceCriterion, nn.Module):
@@ -56,6 +59,10 @@ class LearnedGate(SequenceCriterion, nn.Module):
             criterion.gates.append(nn.Sequential(*layers))
         return criterion
 
+    def features(self, answer: torch.Tensor) -> torch.Tensor:
+        """Return the input of a gate for logits (B, K): the class probabilities (B, K) in falling order."""
+        return probabilities(answer).topk(answer.shape[1], dim=1).values
+
     def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
         """See `SequenceCriterion.after`."""
         return self._gate_logit(answers[-1], points[-1]).sigmoid()
@@ -78,12 +85,49 @@ class LearnedGate(SequenceCriterion, nn.Module):
     def _gate_logit(self, answer: torch.Tensor, point: int) -> torch.Tensor:
         """Return the output (B,), before the sigmoid, of the gate at exit point `point`."""
         gate = self.gates[point]
-        falling = probabilities(answer).topk(answer.shape[1], dim=1).values
-        outputs: torch.Tensor = gate(falling.to(next(gate.parameters()).dtype))
+        outputs: torch.Tensor = gate(self.features(answer).to(next(gate.parameters()).dtype))
         return outputs[:, 0]
+
+
+class UncertaintyGate(LearnedGate):
+    """The output of a linear gate that reads four measures of an exit's uncertainty (JEI-DNN).
+
+    The measures are the criteria `max-probability`, `score-margin` and `entropy`, and `entropy` for squared
+    and normalised class probabilities. The training scheme
+    `jei-dnn` trains the gates to exit where that is cheapest; set `own` to 0 with that scheme. With any other
+    scheme, the loss of `learned-gate` trains them.
+
+    Source: Regol, Chataoui and Coates, "Jointly-learned exit and inference for a dynamic neural network",
+    ICLR 2024.
+
+    Args:
+        own: Weight of the cross-entropy between a gate and the correctness of its exit; 0 leaves it out.
+
+    Raises:
+        ConfigError: `own` is negative or not finite.
+
+    Example:
+        >>> UncertaintyGate().build(classes=4, exit_points=2).features(torch.zeros(1, 4))
+        tensor([[0.2500, 0.0000, 0.0000, 0.0000]])
+    """
+
+    def __init__(self, own: float = 1.0) -> None:
+        super().__init__(own=own)
+
+    def build(self, classes: int, exit_points: int) -> "UncertaintyGate":
+        """See `ExitReader.build`. The result has a gate for each exit point and one for the last exit."""
+        criterion = UncertaintyGate(self.own)
+        criterion.gates.extend(nn.Linear(_MEASURES, 1) for _ in range(exit_points + 1))
+        return criterion
+
+    def features(self, answer: torch.Tensor) -> torch.Tensor:
+        """Return the measures (B, 4), all in [0, 1] and larger for a more certain exit, for logits (B, K)."""
+        # Twice the logits are those of the squared probabilities.
+        entropies = Entropy()(answer), Entropy()(2 * answer)
+        return torch.stack([MaxProbability()(answer), ScoreMargin()(answer), *entropies], dim=1)
 
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """Register the learned gate by its name."""
-    return {"learned-gate": LearnedGate}
+    """Register the gates by their names."""
+    return {"learned-gate": LearnedGate, "uncertainty-gate": UncertaintyGate}

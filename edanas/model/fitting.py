@@ -30,5 +30,5 @@ def fit(network: ExitNetwork, data: ImageSet, batch_size: int = 256) -> None:
         ]
         logits = [torch.cat(each) for each in zip(*batches, strict=True)]
         labels = data.labels.to(logits[0].device)
-        rule.fit(logits, labels, points)
+        rule.fit(rule.corrected_for_training(logits, points), labels, points)
         criterion.fit(network.decide(logits)[0], labels, points)

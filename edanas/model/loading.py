@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from edanas.core.contracts import ExitClassifier, SupernetProvider
-from edanas.core.cut_backbones import completed, stages_of
+from edanas.core.cut_backbones import completed, restricted, stages_of
 from edanas.core.devices import named_device
 from edanas.core.errors import WeightsError
 from edanas.core.preprocess import PREPROCESSING
@@ -103,16 +105,20 @@ def _build_network(registry: Registry, description: Mapping[str, Any]) -> EENN:
     try:
         task = Task(description["in_channels"], description["num_classes"])
         provider: SupernetProvider = named("supernet provider", "supernet")
-        chosen = Backbone.of(description["backbone"])
-        backbone = provider.build(completed(chosen, provider.variables()), task)
+        chosen, variables = Backbone.of(description["backbone"]), provider.variables()
+        backbone = provider.build(restricted(completed(chosen, variables), variables), task)
         points = exit_points(trace(backbone, task.in_channels)[0])
         classifier: ExitClassifier = named("exit classifier", "classifier")
+
+        def head(at: int) -> nn.Module:
+            return classifier.chosen(chosen, at).build(points[at], task.num_classes)
+
         stages = stages_of(chosen, len(backbone.stages))
         if stages < len(backbone.stages):
-            backbone = backbone.cut(stages, classifier.build(points[stages - 1], task.num_classes))
+            backbone = backbone.cut(stages, head(stages - 1))
         criterion = named("confidence criterion", "criterion").build(task.num_classes, len(points))
         rule = named("inference rule", "inference").build(task.num_classes, len(points))
-        heads = {at: classifier.build(points[at], task.num_classes) for at in description["heads"]}
+        heads = {at: head(at) for at in description["heads"]}
         network = EENN(
             backbone,
             heads,

@@ -38,6 +38,7 @@ from edanas.evaluation.workbench import Workbench
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.manager import Plugin
 from edanas.plugins.registry import Registry
+from edanas.run.correction_check import check_corrections
 from edanas.run.memory_limits import check_limits, limit_components, profile_of
 from edanas.run.sample_check import check_samples
 from edanas.surrogates.adaptive import AdaptiveSwitching
@@ -81,14 +82,16 @@ class Composition:
 
 
 def make_space(registry: Registry, settings: Settings) -> tuple[SupernetProvider, SearchSpace]:
-    """Return the supernet provider, and the search space of its backbones and of the thresholds.
+    """Return the supernet provider, and the search space of its backbones, the heads and the thresholds.
 
     Raises:
-        ConfigError: An option of the supernet is out of range.
+        ConfigError: An option of the supernet or of the exit classifier is out of range.
     """
-    supernet = settings.supernet
+    supernet, head = settings.supernet, settings.classifier
     provider: SupernetProvider = registry.create("supernet provider", supernet.name, supernet.options)
-    variables, points = provider.variables(), provider.exit_points
+    classifier: ExitClassifier = registry.create("exit classifier", head.name, head.options)
+    points = provider.exit_points
+    variables = (*provider.variables(), *classifier.variables(points))
     return provider, SearchSpace(variables, settings.thresholds, points, cut=settings.search.cut)
 
 
@@ -146,6 +149,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     check_limits(workbench, constraints)
     # A training scheme that does not fit the supernet's exits raises its error here, before any training.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
+    check_corrections(settings, workbench.inference, workbench.scheme, provider.exit_points)
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
     _check_teacher(registry, settings, evaluator)
     for constraint in constraints:

@@ -11,6 +11,7 @@ import torch
 
 from edanas.core.config import to_plain
 from edanas.core.contracts import StagedBackbone, SupernetProvider
+from edanas.core.cut_backbones import restricted
 from edanas.core.devices import device_of, threads_of
 from edanas.core.errors import AbsentDataError
 from edanas.core.machine import computing
@@ -76,7 +77,9 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
         )
     whole = space.whole()
     typical = typical_backbone(whole, provider, task, settings.seed)
-    sandwich = [provider.build(each, task) for each in (whole.smallest(), typical, whole.largest())]
+    bare = [restricted(each, provider.variables()) for each in (whole.smallest(), whole.largest())]
+    backbones = (bare[0], typical, bare[1])
+    sandwich = [provider.build(each, task) for each in backbones]
     smallest, median, largest = macs = [_macs(each, task) for each in sandwich]
     candidates = candidate_count(settings)
     total_macs = seconds = plain = None
@@ -115,7 +118,7 @@ def expected_seconds(composition: Composition, settings: Settings) -> float:
     candidates = candidate_count(settings)
     rng = np.random.default_rng(settings.seed)
     backbones = (space.smallest(), space.sample_backbone(rng), space.largest())
-    sandwich = [provider.build(each, task) for each in backbones]
+    sandwich = [provider.build(workbench.built(each), task) for each in backbones]
     macs = [_macs(each, task) for each in sandwich]
     passes = sum(_forward_passes(composition, settings, candidates))
     slowest = _total(composition, settings, candidates, macs) / _SLOW_MACS + passes / _SLOW_PASSES
@@ -161,15 +164,15 @@ def _without_download(settings: Settings) -> Settings:
 
 
 def _forward_passes(composition: Composition, settings: Settings, candidates: int) -> tuple[float, float]:
-    """Count forward passes of single samples; a training step counts as `BACKWARD` forward passes.
+    """Count forward passes of single samples; a training step counts as `TrainingScheme.passes` passes.
 
     Returns:
         The passes through the supernet before the search, and the passes through backbones afterwards.
     """
     before, per_candidate = composition.evaluator.passes()
-    train = len(composition.workbench.parts.train)
+    train, passes = len(composition.workbench.parts.train), composition.workbench.scheme.passes
     # About as many single-exit networks are finished as early-exit ones.
-    finetuning = 2 * settings.search.results * settings.finetune.images(train) * BACKWARD
+    finetuning = 2 * settings.search.results * settings.finetune.images(train) * passes
     return before, candidates * per_candidate + finetuning
 
 
@@ -192,7 +195,7 @@ def _plain_seconds(composition: Composition, settings: Settings, others: float) 
 def typical_backbone(space: SearchSpace, provider: SupernetProvider, task: Task, seed: int) -> Backbone:
     """Return the backbone whose multiply-adds are the median of 21 random backbones."""
     rng = np.random.default_rng(seed)
-    drawn = [space.sample_backbone(rng) for _ in range(_SAMPLE)]
+    drawn = [restricted(space.sample_backbone(rng), provider.variables()) for _ in range(_SAMPLE)]
     return sorted(drawn, key=lambda backbone: _macs(provider.build(backbone, task), task))[_SAMPLE // 2]
 
 

@@ -129,7 +129,7 @@ def finish_results(
     if settings.thresholds == CONTINUOUS:
         pool = with_every_number_of_exits(pool, outcome.evaluations, objectives, *scoring)
     elif composition.setter.resets:
-        variables = workbench.provider.variables() if workbench.space.cuts else ()
+        variables = workbench.variables if workbench.space.cuts else ()
         pool = with_all_schemes(pool, objectives, settings.thresholds, *scoring, variables)
         pool = [each for each in pool if each.candidate in workbench.space]
         pool = _with_exact_fronts(composition, pool, trimmer, archive)
@@ -191,7 +191,7 @@ def trimmed_candidates(
 
 
 def _trimmer(composition: Composition, outcome: SearchOutcome, archive: Archive) -> Trimmer:
-    variables = composition.workbench.provider.variables()
+    variables = composition.workbench.variables
     return Trimmer(composition.evaluator, outcome.evaluations, archive.get_profile, variables)
 
 

@@ -46,7 +46,7 @@ def check_limits(workbench: Workbench, constraints: Sequence[Constraint]) -> Non
         return
     backbone = space.whole().smallest()
     if space.cuts:
-        backbone = cut(backbone, provider.variables(), 1)
+        backbone = cut(backbone, workbench.variables, 1)
     points = provider.exit_points
     candidate = Candidate(backbone, SelectionScheme((None,) * points))
     shares = (*((0.0,) * points), 1.0)

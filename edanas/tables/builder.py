@@ -172,6 +172,11 @@ def tabulate(
             "selection schemes. Allowed: evaluation 'shared', with a criterion and an inference rule that "
             "use no earlier exits"
         )
+    if composition.workbench.classifier.variables(1):
+        raise ConfigError(
+            f"classifier: found '{request.settings.classifier.name}', whose heads are searched, but a table "
+            "holds one head for each exit point; allowed: a classifier without variables, e.g. pool-linear"
+        )
     with (
         RunLock(request.work),
         computing(threads_of(request.settings)),

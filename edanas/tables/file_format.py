@@ -116,6 +116,8 @@ class Description:
         variables = [
             {**asdict(v), "when": sorted(v.when, key=lambda c: (c is None, c or 0))} for v in self.variables
         ]
+        for variable in variables:
+            del variable["exit"]  # tables hold networks with one kind of head
         shallow = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**shallow, "variables": variables}
 

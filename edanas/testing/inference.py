@@ -16,7 +16,8 @@ _TOLERANCE = 1e-5
 def check_inference(inference: InferenceRule) -> None:
     """Check an inference rule against its contract: shapes, device, single samples and extreme inputs.
 
-    If all exits have the same logits, the prediction must be that of each exit.
+    If all exits have the same logits, the prediction of a rule that is not fitted yet must be that of each
+    exit. Corrected logits must be finite, and depend on the sample alone.
 
     Raises:
         ConformanceError: The inference rule breaks its contract.
@@ -31,9 +32,12 @@ def check_inference(inference: InferenceRule) -> None:
         rule = built(inference, classes)
         for exits in range(1, EXIT_POINTS + 2):
             _check_predictions(rule, classes, exits)
+            _check_equal_exits(inference.build(classes, EXIT_POINTS), classes, exits)
     _check_batch(built(inference, 5))
     _check_device(built(inference, 5))
     _check_hard_inputs(built(inference, 3))
+    if inference.corrects:
+        _check_corrections(built(inference, 5))
     check_network(inference, inference, MaxProbability())
     check_costs(inference, inference, MaxProbability())
 
@@ -66,19 +70,46 @@ def _predict(rule: InferenceRule, logits: Sequence[torch.Tensor], description: s
 
 
 def _check_predictions(rule: InferenceRule, classes: int, exits: int) -> None:
-    """Check that predictions are deterministic, and that exits of equal logits keep their prediction."""
+    """Check that predictions are deterministic."""
     generator = torch.Generator().manual_seed(classes)
     for scale in (0.1, 1.0, 10.0):
         logits = [scale * torch.randn(32, classes, generator=generator) for _ in range(exits)]
         prediction = _predict(rule, logits, f"normal logits times {scale:g}")
         again = _predict(rule, logits, f"normal logits times {scale:g}")
         require(rule, torch.equal(prediction, again), "gives two predictions for the same logits")
-        united = _predict(rule, logits[-1:] * exits, "exits of equal logits")
-        require(
-            rule,
-            torch.allclose(united.softmax(1), logits[-1].softmax(1), atol=_TOLERANCE),
-            f"the prediction for {exits} exits of equal logits differs from the prediction of each exit",
-        )
+
+
+def _check_equal_exits(rule: InferenceRule, classes: int, exits: int) -> None:
+    """Check that a rule that is not fitted keeps the prediction of exits whose logits are equal."""
+    logits = torch.randn(32, classes, generator=torch.Generator().manual_seed(classes))
+    united = _predict(rule, [logits] * exits, "exits of equal logits")
+    require(
+        rule,
+        torch.allclose(united.softmax(1), logits.softmax(1), atol=_TOLERANCE),
+        f"the prediction for {exits} exits of equal logits differs from the prediction of each exit",
+    )
+
+
+@torch.no_grad()
+def _check_corrections(rule: InferenceRule) -> None:
+    """Check the corrected logits of each exit point, with and without an exit before it."""
+    require(rule, rule.memory, "corrects logits without a memory; expected `memory` to be true")
+    generator = torch.Generator().manual_seed(3)
+    logits, earlier = (3 * torch.randn(7, 5, generator=generator) for _ in range(2))
+    huge = torch.tensor([[float("inf"), 0.0, -float("inf"), 1e38, 0.0]])
+    for point in range(EXIT_POINTS + 1):
+        for before in (None, earlier) if point else (None,):
+            text = f"exit {point + 1}: the corrected logits"
+            result = rule.corrected(logits, before, point)
+            good = result.shape == logits.shape and result.isfinite().all()
+            require(rule, good, f"{text} are not finite or not of shape {tuple(logits.shape)}")
+            rows = [
+                rule.corrected(logits[i : i + 1], None if before is None else before[i : i + 1], point)
+                for i in range(7)
+            ]
+            require(rule, torch.allclose(result, torch.cat(rows), atol=1e-4), f"{text} depend on the batch")
+        text = f"exit {point + 1} after infinite logits: the corrected logits have NaN"
+        require(rule, not rule.corrected(logits[:1], huge, point).isnan().any(), text)
 
 
 def _check_batch(rule: InferenceRule) -> None:

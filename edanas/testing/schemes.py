@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -207,12 +208,18 @@ def _check_training(
     heads = {point: nn.Linear(_FEATURES, _CLASSES, bias=False) for point in points}
     parts = exit_parts(StagedBackbone(stages, heads.pop(points[-1]), 1), heads)
     images = torch.randn(_BATCH, _FEATURES)
+    weights = [p for each in parts for module in (*each.segment, each.head) for p in module.parameters()]
     for phase in phases:
         context = f"exits at {points}, phase '{phase.name}', in a network"
-        logits = exit_logits(parts, images, phase)
-        batch = ExitBatch(logits, labels, phase, points, ToyCriterion(), 0.0, learned)
+        rerun = partial(exit_logits, parts, images, phase)
+        before, logits = [each.detach().clone() for each in weights], rerun()
+        batch = ExitBatch(
+            logits, labels, phase, points, ToyCriterion(), 0.0, learned, rerun=rerun, trained=weights
+        )
         with reported_call(scheme, f"{context}: the gradient"):
             torch.autograd.backward(_loss(scheme, batch, context))
+        unchanged = all(map(torch.equal, before, weights))
+        require(scheme, unchanged, f"{context}: the loss changes the weights of the network")
         for index, (segment, head) in enumerate(parts):
             for kind, modules, trained in (
                 ("segment", segment, index in phase.segments),

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
@@ -40,6 +41,7 @@ def finetune(
     recalibrate: Callable[[], None],
     teacher: Teacher | None = None,
     pace: Pace | None = None,
+    costs: tuple[float, ...] = (),
 ) -> None:
     """Train `network` on the train part, and set it to eval mode.
 
@@ -61,6 +63,7 @@ def finetune(
             Without mixup, the probabilities are computed once for each image of the train part.
         pace: Fits the number of steps to a time limit. With `None`, the default, the settings determine the
             number of steps. A training of 0 steps has no pace.
+        costs: See `ExitBatch.costs`; empty by default.
 
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
@@ -80,7 +83,7 @@ def finetune(
     precision = resolve_precision(settings.precision, device)
     average = WeightAverage(network, settings.ema)
     finite = FiniteSteps("the network", trained, settings, len(batches))
-    stored = None
+    run, stored = partial(_logits, network, precision), None
     if teacher is not None and settings.distillation and settings.trains:
         stored = stored_probabilities(teacher, parts, settings, network.resolution, device)
     step, phase = 0, cast("Phase | None", None)
@@ -102,12 +105,22 @@ def finetune(
                         recalibrate()
                     _set_modes(network, network.exit_parts(), moment.phase)
                 phase, done, steps = moment
+                logits = run(images, phase)
                 with compute_precision(precision, device):
-                    logits = [exit_logits.float() for exit_logits in network.prepared_logits(images, phase)]
                     probabilities = None if stored is None else stored[batches.latest]
                     targets, smoothing = _targets(images, labels, settings, teacher, probabilities)
                 batch = ExitBatch(
-                    logits, targets, phase, points, network.criterion, smoothing, learned, weights
+                    logits,
+                    targets,
+                    phase,
+                    points,
+                    network.criterion,
+                    smoothing,
+                    learned,
+                    weights,
+                    partial(run, images, phase),
+                    tuple(network.parameters()),
+                    costs,
                 )
                 loss = scheme.loss(batch) + batch.criterion_loss()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -139,6 +152,14 @@ def _targets(
     if probabilities is not None:
         return mixed_targets(labels, probabilities, share, smoothing), 0.0
     return distillation_targets(images, labels, teacher, share, smoothing), 0.0
+
+
+def _logits(network: ExitNetwork, precision: str, images: torch.Tensor, phase: Phase) -> list[torch.Tensor]:
+    """Return the logits (B, K) of each exit of a phase, as the network's inference rule corrects them."""
+    with compute_precision(precision, images.device):
+        logits = [each.float() for each in network.prepared_logits(images, phase)]
+    every = (*network.points, network.last_point)
+    return network.inference.corrected_for_training(logits, [every[index] for index in phase.exits])
 
 
 def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:

@@ -8,6 +8,7 @@ backbones are summed for one update.
 Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 2020.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,17 @@ from torch import nn
 
 from edanas.core.contracts import (
     ConfidenceCriterion,
+    ElasticHead,
     ExitBatch,
     ExitClassifier,
     ExitPart,
+    InferenceRule,
     Phase,
     Supernet,
     SupernetProvider,
     TrainingScheme,
 )
-from edanas.core.cut_backbones import completed, stages_of
+from edanas.core.cut_backbones import NO_CHOICES, completed, restricted, stages_of
 from edanas.core.machine import keep_kernels
 from edanas.core.passes import exit_logits, exit_parts
 from edanas.core.preprocess import resampled, size_for
@@ -58,6 +61,8 @@ class SupernetWithExits(nn.Module):
         task: Number of channels of the images, and number of classes.
         criterion: The confidence criterion; its weights, if any, are trained with the network.
             With `None`, the default, the network has no criterion.
+        inference: An inference rule that corrects logits; its weights, if any, are trained with the network.
+            `None`, the default, means that the run's rule corrects none.
     """
 
     def __init__(
@@ -67,33 +72,39 @@ class SupernetWithExits(nn.Module):
         classifier: ExitClassifier,
         task: Task,
         criterion: ConfidenceCriterion | None = None,
+        inference: InferenceRule | None = None,
     ) -> None:
         super().__init__()
-        self.criterion = criterion
+        self.criterion, self.inference = criterion, inference
         self.supernet = supernet
         self.channels, self.variables = provider.exit_channels(), provider.variables()
         self.heads = nn.ModuleDict(
             {
-                f"{index}-{channels}": classifier.build(ExitPoint(index, channels, 1, 1), task.num_classes)
+                f"{index}-{channels}": classifier.shared(ExitPoint(index, channels, 1, 1), task.num_classes)
                 for index, options in enumerate(self.channels)
                 for channels in options
             }
         )
 
-    def head(self, index: int, channels: int) -> nn.Module:
-        """Return the shared head of exit point `index` for features with a given number of channels."""
-        return self.heads[f"{index}-{channels}"]
+    def head(self, index: int, channels: int, backbone: Backbone = NO_CHOICES) -> nn.Module:
+        """Return the shared head of exit point `index` for features with a given number of channels.
+
+        The choices of `backbone` select the layers of an elastic head; by default, they are the first ones.
+        """
+        head = self.heads[f"{index}-{channels}"]
+        return head.view(backbone) if isinstance(head, ElasticHead) else head
 
     def parts(self, backbone: Backbone) -> list[ExitPart]:
         """Return the modules of each exit of `backbone`, with shared weights, from first to last exit.
 
         The last exit of a cut backbone is the head at the exit point where it ends.
         """
-        view = self.supernet.view(completed(backbone, self.variables))
+        whole = completed(backbone, self.variables)
+        view = self.supernet.view(restricted(whole, self.variables))
         stages = stages_of(backbone, len(view.stages))
         if stages < len(view.stages):
-            view = view.cut(stages, _HeadsAt(self, stages - 1))
-        return exit_parts(view, {index: _HeadsAt(self, index) for index in range(stages - 1)})
+            view = view.cut(stages, _HeadsAt(self, stages - 1, backbone))
+        return exit_parts(view, {index: _HeadsAt(self, index, backbone) for index in range(stages - 1)})
 
     def logits(
         self, backbone: Backbone, images: torch.Tensor, phase: Phase | None = None
@@ -118,10 +129,10 @@ class SupernetWithExits(nn.Module):
 class _HeadsAt(nn.Module):
     """The heads at one exit point; the number of channels of the features selects the head that runs."""
 
-    def __init__(self, network: SupernetWithExits, index: int) -> None:
+    def __init__(self, network: SupernetWithExits, index: int, backbone: Backbone) -> None:
         super().__init__()
         self.options = nn.ModuleDict(
-            {str(channels): network.head(index, channels) for channels in network.channels[index]}
+            {str(channels): network.head(index, channels, backbone) for channels in network.channels[index]}
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -177,6 +188,8 @@ class SandwichTraining(Training):
         side, file = int(self.largest["resolution"]), (checkpoint, "supernet")
         super().__init__(network, learned, parts, settings, side, seed, file, save_every)
         self.class_weights = class_weights(parts.train, settings, self.device)
+        self.costs: tuple[float, ...] = ()
+        """See `ExitBatch.costs`; those of the largest backbone, for all backbones."""
         self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend_for(self.device))
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
@@ -190,15 +203,17 @@ class SandwichTraining(Training):
             # Modules that the new phase freezes must have their final, averaged weights.
             self.average.apply()
         logits = self._logits(self.largest, images, phase)
-        loss = self._loss(logits, *self._targets(images, labels), phase)
+        loss = self._loss(logits, *self._targets(images, labels), phase, self.largest, images)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
         for backbone in self._students(rng):
             if backbone == self.largest:
                 # The largest backbone has been trained in this step already, and cannot teach itself.
                 continue
-            student_logits = self._logits(backbone, resized(images, int(backbone["resolution"])), phase)
-            self._loss(student_logits, teacher, 0.0, phase).backward()  # type: ignore[no-untyped-call]
+            small = resized(images, int(backbone["resolution"]))
+            student_logits = self._logits(backbone, small, phase)
+            student_loss = self._loss(student_logits, teacher, 0.0, phase, backbone, small)
+            student_loss.backward()  # type: ignore[no-untyped-call]
         rate, value = learning_rate(self.settings, done, steps), float(loss.detach())
         norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, value)
         self.finite.check(value, norm, rate, self.step)
@@ -232,13 +247,31 @@ class SandwichTraining(Training):
             logits = self.kernels.logits(backbone, images, phase)
             if logits is None:
                 logits = self.network.logits(backbone, images, phase)
-            return [exit_logits.float() for exit_logits in logits]
+            raw = [exit_logits.float() for exit_logits in logits]
+            rule = self.network.inference
+            return raw if rule is None else rule.corrected_for_training(raw, phase.exits)
 
     def _loss(
-        self, logits: list[torch.Tensor], targets: torch.Tensor, smoothing: float, phase: Phase
+        self,
+        logits: list[torch.Tensor],
+        targets: torch.Tensor,
+        smoothing: float,
+        phase: Phase,
+        backbone: Backbone,
+        images: torch.Tensor,
     ) -> torch.Tensor:
         batch = ExitBatch(
-            logits, targets, phase, self.points, self.criterion, smoothing, self.learned, self.class_weights
+            logits,
+            targets,
+            phase,
+            self.points,
+            self.criterion,
+            smoothing,
+            self.learned,
+            self.class_weights,
+            partial(self._logits, backbone, images, phase),
+            tuple(self.network.parameters()),
+            self.costs,
         )
         return self.scheme.loss(batch) + batch.criterion_loss()
 

@@ -15,7 +15,8 @@ from edanas.deploy.onnx_export import OnnxExporter
 from edanas.deploy.onnx_if_export import OnnxIfExporter
 from edanas.deploy.onnx_int8_export import OnnxInt8Exporter
 from edanas.deploy.pt2_export import Pt2CondExporter, Pt2Exporter
-from edanas.exits.criteria import Entropy, Patience, ScoreMargin
+from edanas.exits.criteria import Entropy, MaxProbability, Patience, ScoreMargin
+from edanas.exits.earlier_exits import Boosted, ZeroTimeWaste
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
 from edanas.exits.scheduler import Scheduler
@@ -65,6 +66,8 @@ FORMS = [
     *((form, each) for form in (OnnxExporter, OnnxIfExporter) for each in (BOTH, RULE_ALONE)),
     *((form, each) for form in (Pt2Exporter, Pt2CondExporter) for each in (CRITERION_ALONE, BOTH)),
     (OnnxExporter, NEITHER),
+    (OnnxExporter, (MaxProbability(), ZeroTimeWaste())),
+    (Pt2Exporter, (ScoreMargin(), Boosted())),
 ]
 
 

@@ -26,6 +26,10 @@ def flags(*settings: str) -> list[str]:
         ('scheme={name="joint", weights="learned"}', "evaluation=finetune"),
         ('scheme={name="joint-combined", combine="soft-conditional"}',),
         ("scheme=layerwise", "evaluation=finetune"),
+        ("scheme=l2w-den", "inference=boosted"),
+        ("scheme=jei-dnn", 'criterion={name="uncertainty-gate", own=0}', "evaluation=finetune"),
+        ('scheme={name="distill", mix=0.0}', "inference=ztw", "evaluation=finetune"),
+        ("scheme=jei-dnn", "inference=ztw", 'classifier={name="searched", channels=8}'),
     ],
     ids=lambda settings: ", ".join(settings),
 )
@@ -56,13 +60,16 @@ def test_a_run_under_every_scheme_ends_with_tested_networks(
         ('{name="distill", temperature=-1}', "scheme.temperature: found -1.0; allowed: a number > 0"),
         ('{name="distill", temp=2}', "scheme.temp: "),
         ("layer-wise", "unknown training scheme 'layer-wise'. Did you mean 'layerwise'?"),
+        ('{name="l2w-den", decay=2}', "scheme.decay: found 2.0; allowed: a number > 0 and <= 1"),
+        ("layerwise", "scheme: 'layerwise' trains exit 2 without the exits before it, which inference"),
+        ("distill", "scheme: 'distill' trains exit 5 without the exits before it, which inference 'boosted'"),
     ],
 )
 def test_a_wrong_scheme_is_refused_before_training(
     setting: str, text: str, edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    output = edanas(*arguments, "--out", out, "--set", f"scheme={setting}")
+    output = edanas(*arguments, "--out", out, "--set", f"scheme={setting}", "--set", "inference=boosted")
     assert output.code == 2
     assert text in output.err
     assert not (out / "supernet.pt").exists()

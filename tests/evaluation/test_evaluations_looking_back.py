@@ -5,25 +5,36 @@ from dataclasses import replace
 import pytest
 
 from edanas.core.contracts import Evaluator
+from edanas.core.cut_backbones import cut, restricted
 from edanas.core.progress import Silent
-from edanas.core.types import Candidate, SelectionScheme
+from edanas.core.space import SearchSpace
+from edanas.core.types import Backbone, Candidate, SelectionScheme
 from edanas.evaluation.finetune import FinetuneEvaluation
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.workbench import Workbench
-from edanas.exits.criteria import Patience
+from edanas.exits.criteria import MaxProbability, Patience
+from edanas.exits.earlier_exits import ZeroTimeWaste
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
 from edanas.exits.scheduler import Scheduler
+from edanas.exits.searched import Searched
 from edanas.testing import check_evaluation
 from edanas.testing.evaluations import toy_workbench
 
 BOTH = Scheduler(), Aggregate("learned")
 NEITHER = LearnedGate(), EarlyStop()
+CORRECTED = MaxProbability(), ZeroTimeWaste()
 
 
 @pytest.mark.parametrize(
     ("evaluation", "readers"),
-    [(SharedEvaluation, BOTH), (FinetuneEvaluation, BOTH), (SharedEvaluation, NEITHER)],
+    [
+        (SharedEvaluation, BOTH),
+        (FinetuneEvaluation, BOTH),
+        (SharedEvaluation, NEITHER),
+        (SharedEvaluation, CORRECTED),
+        (FinetuneEvaluation, CORRECTED),
+    ],
 )
 def test_metrics_agree_with_each_other_the_network_and_a_repeat(evaluation, readers):
     def make(bench: Workbench) -> Evaluator:
@@ -65,3 +76,40 @@ def test_learned_criteria_and_rules_count_in_costs_and_parameters(tmp_path):
     assert learned.costs.last - free.costs.last == features
     assert learned.last.params - free.last.params == 3 * (features + 1)
     assert learned.heads[0].params == free.heads[0].params
+
+
+@pytest.mark.parametrize("evaluation", [SharedEvaluation, FinetuneEvaluation])
+def test_corrections_learn_with_the_heads(evaluation, tmp_path):
+    """The rule of a network inherits the supernet's weights, or is trained with the network."""
+    bench = replace(toy_workbench(tmp_path), inference=ZeroTimeWaste())
+    evaluator = evaluation(bench)
+    evaluator.prepare(Silent())
+    network = evaluator.network(Candidate(bench.space.largest(), SelectionScheme((0.75, 0.75))))
+    assert network.inference.connections[1].abs().max() > 0
+    assert network.inference.weights[1].abs().max() > 0
+
+
+@pytest.mark.parametrize("evaluation", [SharedEvaluation, FinetuneEvaluation])
+def test_searched_heads_have_the_structure_and_costs_of_their_genes(evaluation, tmp_path):
+    classifier, bench = Searched(layers=2, channels=4), toy_workbench(tmp_path)
+    variables = (*bench.provider.variables(), *classifier.variables(2))
+    space = SearchSpace(variables, (0.3, 0.6, None), 2, cut=True)
+    bench = replace(bench, classifier=classifier, space=space)
+    evaluator = evaluation(bench)
+    evaluator.prepare(Silent())
+    plain = restricted(bench.space.whole().largest(), bench.provider.variables())
+    genes = {"exit1.layers": 1, "exit1.layer1.kind": 2}
+    genes |= {"exit2.layers": 2, "exit2.layer1.kind": 4, "exit2.layer2.kind": 1}
+    chosen = Backbone.of({**dict(plain.choices), **genes})
+    candidate = Candidate(chosen, SelectionScheme((0.3, 0.6)))
+    assert candidate in bench.space
+    network = evaluator.network(candidate)
+    assert [len(head) - 3 for head in network.heads.values()] == [1, 2]
+    counted, built = bench.anatomy_of(chosen, (0, 1)), bench.anatomy(network)
+    assert counted.costs == built.costs
+    assert [head.params for head in counted.heads.values()] == [head.params for head in built.heads.values()]
+    shorter = cut(chosen, bench.variables, 1)
+    assert shorter["exit1.layer1.kind"] == 2
+    assert "exit2.layers" not in shorter
+    ended = evaluator.network(Candidate(shorter, SelectionScheme((None, None))))
+    assert len(ended.backbone.head) - 3 == 1

@@ -14,6 +14,7 @@ from edanas.core.contracts.deciding import (
 )
 from edanas.core.contracts.exit_network import ExitNetwork, ExitPart, LabelledPrediction, Prediction, Segment
 from edanas.core.contracts.networks import (
+    ElasticHead,
     ExitClassifier,
     StagedBackbone,
     Supernet,
@@ -48,6 +49,7 @@ __all__ = [
     "Supernet",
     "SupernetProvider",
     "ExitClassifier",
+    "ElasticHead",
     "ExitReader",
     "Formula",
     "ConfidenceCriterion",

@@ -157,6 +157,43 @@ class InferenceRule(ExitReader, ABC):
         tensor([[1., 1.]])
     """
 
+    corrects: bool = False
+    """True if `corrected` is implemented; a subclass that overrides `corrected` gets this automatically.
+
+    Such a rule has a memory. The network is trained on the corrected logits, and the rule's weights with it.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        derive(cls, "corrects", "corrected")
+
+    def corrected(self, logits: torch.Tensor, earlier: torch.Tensor | None, point: int) -> torch.Tensor:
+        """Return the logits (B, K) of an exit that take the exit before it into account.
+
+        The rule, the criterion and later exits read the corrected logits only. An exit that does not depend
+        on the exit before it has the object `logits` itself as its result, as every exit has by default.
+
+        Args:
+            logits: Logits (B, K) of the head.
+            earlier: Corrected logits (B, K) of the placed exit before this exit; `None` at the first exit.
+            point: The exit point, from 0; N is the last exit.
+        """
+        return logits
+
+    def corrected_for_training(
+        self, logits: Sequence[torch.Tensor], points: Sequence[int]
+    ) -> list[torch.Tensor]:
+        """Return the corrected logits (B, K) of each exit; no gradient flows into an earlier exit.
+
+        Args:
+            logits: Logits (B, K) of each exit that runs, in order.
+            points: Exit point of each tensor in `logits`, from 0; N is the last exit.
+        """
+        results: list[torch.Tensor] = []
+        for each, point in zip(logits, points, strict=True):
+            results.append(self.corrected(each, results[-1].detach() if results else None, point))
+        return results
+
     @abstractmethod
     def __call__(self, logits: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
         """Return the network's output as logits (B, K).
@@ -165,6 +202,6 @@ class InferenceRule(ExitReader, ABC):
 
         Args:
             logits: Logits (B, K) of the exit at the end of the sequence, which may be infinite. If `memory`
-                is true, the logits of the exits that ran before it precede them.
+                is true, the logits of the exits that ran before it precede them. All are corrected.
             points: Exit point of each tensor in `logits`, from 0; N is the last exit.
         """

@@ -180,6 +180,26 @@ class SupernetProvider(ABC):
         raise WeightsError(f"weights '{weights}': supernet {type(supernet).__name__} has no loadable weights")
 
 
+class ElasticHead(nn.Module, ABC):
+    """A weight-sharing head that holds the heads of all choices at one exit point.
+
+    Example:
+        >>> from edanas.exits.searched import Searched
+        >>> isinstance(Searched().shared(ExitPoint(0, 8, 4, 4), num_classes=10), ElasticHead)
+        True
+    """
+
+    @abstractmethod
+    def view(self, backbone: Backbone) -> nn.Module:
+        """Return the head of a network that uses this head's own weights.
+
+        Its modules have the structure and names of the head that the chosen classifier builds.
+
+        Args:
+            backbone: The choices of the network; see `ExitClassifier.chosen`.
+        """
+
+
 class ExitClassifier(ABC):
     """The small head at an exit point; the paper calls it early exit classifier (EEC).
 
@@ -195,6 +215,39 @@ class ExitClassifier(ABC):
 
     reads: str = "features"
     """The kind of tensor that the head reads; see `SupernetProvider.passes`."""
+
+    def variables(self, exit_points: int) -> tuple[Variable, ...]:
+        """Return the variables of the heads that the search chooses; none by default.
+
+        Each variable has its exit point as `Variable.exit` and as `Variable.stage`, and its choices are in
+        the order of rising cost. Parents precede their children.
+
+        Args:
+            exit_points: Number N of exit points.
+        """
+        return ()
+
+    def chosen(self, backbone: Backbone, index: int) -> "ExitClassifier":
+        """Return the classifier that builds the head at one exit point; by default this object.
+
+        The results for equal choices are equal and have equal hashes, since costs are counted once for each.
+
+        Args:
+            backbone: The choices of the network. Choices that it lacks are the first choices.
+            index: Index of the exit point, from 0.
+        """
+        return self
+
+    def shared(self, point: ExitPoint, num_classes: int) -> nn.Module:
+        """Return the head of a supernet: by default the result of `build`.
+
+        A classifier with variables returns an `ElasticHead`, which holds the heads of all choices.
+
+        Args:
+            point: The exit point, with the number of channels of the features there.
+            num_classes: Number of classes.
+        """
+        return self.build(point, num_classes)
 
     @abstractmethod
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:

@@ -1,8 +1,9 @@
 """Contract of training schemes: a sequence of phases, and one loss for several exits."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -69,6 +70,12 @@ class ExitBatch:
         label_smoothing: Share of the target probability that is spread over all classes; 0 with a teacher.
         learned: The module that `TrainingScheme.learned` returned for this training, or an empty one.
         class_weights: Weight (K,) of each class in the loss; `None` = all classes weigh the same.
+        rerun: Function that computes `logits` again, with the current values of `trained`; `None` if the
+            network is not at hand.
+        trained: The weights of the network. A scheme may set their `data` for a call of `rerun`, and must
+            restore it.
+        costs: Multiply-adds of a sample that exits at each exit of the network, as a share of those at the
+            last exit; empty if unknown. Schemes with `uses_costs` get them.
 
     Example:
         >>> from edanas.exits.criteria import ScoreMargin
@@ -86,6 +93,24 @@ class ExitBatch:
     label_smoothing: float = 0.0
     learned: nn.Module = field(default_factory=nn.Module)
     class_weights: torch.Tensor | None = None
+    rerun: Callable[[], list[torch.Tensor]] | None = None
+    trained: Sequence[nn.Parameter] = ()
+    costs: tuple[float, ...] = ()
+
+    def sample_losses(self, logits: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """Return the cross-entropy (B, E) of each sample at each exit; their means are `cross_entropies`.
+
+        Args:
+            logits: Logits (B, K) of each exit in place of those of the batch, the default.
+        """
+        weights, targets = self.class_weights, self.targets
+        losses = [
+            F.cross_entropy(each, targets, weights, reduction="none", label_smoothing=self.label_smoothing)
+            for each in (self.logits if logits is None else logits)
+        ]
+        # The mean over labels divides by the sum of their weights.
+        scale = 1.0 if weights is None or targets.is_floating_point() else 1 / weights[targets].mean()
+        return torch.stack(losses, dim=1) * scale
 
     def cross_entropies(self) -> torch.Tensor:
         """Return the cross-entropy (E,) of each exit in the phase, as a mean over samples."""
@@ -126,6 +151,12 @@ class TrainingScheme(ABC):
         >>> [phase.name for phase in Sum().phases((0, 2, 4))]
         ['all exits']
     """
+
+    passes: ClassVar[float] = 3.0
+    """Number of forward passes that take as long as a training step: 1 for the pass, 2 for the gradient."""
+
+    uses_costs: ClassVar[bool] = False
+    """True if the loss reads `ExitBatch.costs`."""
 
     def phases(self, points: tuple[int, ...]) -> tuple[Phase, ...]:
         """Return the phases in order; by default a single phase that trains all modules.
