@@ -4,7 +4,6 @@ from edanas.core.durations import duration_text
 from edanas.core.progress import Progress
 from edanas.core.settings import SearchSettings
 from edanas.evaluation.finetune import FinetuneEvaluation
-from edanas.evaluation.network_trainer import BACKWARD
 from edanas.run.compose import Composition
 from edanas.run.estimate import candidate_count, seconds_per_sample, typical_backbone
 from edanas.run.time_plan import CANDIDATE_STEPS, CANDIDATES, TimePlan
@@ -72,4 +71,4 @@ def _candidate_steps(plan: TimePlan, composition: Composition) -> int:
     candidates = candidate_count(bench.settings)
     time = plan.remaining() * CANDIDATES / candidates - bench.judging_passes() * each
     least = -(-len(bench.parts.train) // (4 * training.batch_size))
-    return max(1, min(steps, max(least, int(time / (BACKWARD * training.batch_size * each)))))
+    return max(1, min(steps, max(least, int(time / (bench.scheme.passes * training.batch_size * each)))))
