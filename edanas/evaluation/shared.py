@@ -160,7 +160,10 @@ class SharedEvaluation(Evaluator):
         if self._teacher is None and bench.settings.teacher:
             self._teacher = teacher_of_results(bench)
         if self._teacher is None:
-            network = self._inherit(bench.space.largest(), ()).freeze()
+            largest = bench.space.whole().largest()
+            # Without earlier exits, a last exit that reads them would be another classifier.
+            points = tuple(range(bench.provider.exit_points)) if bench.inference.corrects else ()
+            network = self._inherit(largest, points).freeze()
             self._teacher = StoredTeacher(_LastExit(network), bench.parts, torch.device(bench.device))
         return self._teacher
 
@@ -213,8 +216,10 @@ class _LastExit:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return the probabilities (B, K) of K classes for B normalised images (B, C, R, R)."""
-        logits = self.network.prepared_logits(resized(images, self.network.resolution))[-1]
-        return logits.softmax(1)
+        network = self.network
+        logits = network.prepared_logits(resized(images, network.resolution))
+        points = (*network.points, network.last_point)
+        return network.inference.corrected_for_training(logits, points)[-1].softmax(1)
 
 
 @hookimpl
