@@ -77,7 +77,7 @@ METHODS = {
     "max-probability": {**TRAINED, "criterion": "max-probability"},
     "entropy": {**TRAINED, "criterion": "entropy"},
     "patience": {**TRAINED, "criterion": "patience"},
-    "scheduler": {**TRAINED, "criterion": "scheduler"},
+    "correctness": {**TRAINED, "criterion": "correctness"},
     "aggregate": {**TRAINED, "inference": "aggregate"},
     "grid (paper)": {**TRAINED, "final_thresholds": "grid", "thresholds": [0.1, 0.2, "none"]},
     "calibrated": {**TRAINED, "final_thresholds": "calibrated"},

@@ -41,6 +41,8 @@ class ResultRow:
             without samples.
         confusion: Numbers of samples by class and prediction: a list of label, prediction and number for each
             pair that occurs, ascending.
+        disagreement: Disagreement of the exits, by name; `edanas.evaluation.disagreement` describes the keys.
+            Empty for a network without early exits.
         calibration_accuracy: Accuracy on the calibration part; `None` if the thresholds were not set there.
         validation_accuracy: Accuracy on the validation part.
         ada_macs: ADA_MACS.
@@ -102,6 +104,7 @@ class ResultRow:
     balanced_accuracy: float | None = None
     class_recall: tuple[float | None, ...] = ()
     confusion: tuple[Sequence[int], ...] = ()
+    disagreement: Mapping[str, float | None] = field(default_factory=dict)
     calibration_accuracy: float | None = None
     validation_accuracy: float
     ada_macs: float
@@ -181,7 +184,7 @@ class ResultRow:
         value = getattr(self, key)
         if key == "confusion":
             return [list(each) for each in value]
-        if key in ("backbone", "device"):
+        if key in ("backbone", "device", "disagreement"):
             return dict(value)
         return list(value) if isinstance(value, tuple) else value
 

@@ -16,6 +16,7 @@ from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
 from edanas.model.temperature import apply_temperatures
 from edanas.model.trimming import trimmed_network
+from edanas.thresholds.agreement import AGREE
 from edanas.thresholds.profiles import outcome
 from edanas.thresholds.stream_budget import HOLD
 from edanas.thresholds.trimming import trim_scheme
@@ -89,7 +90,8 @@ class FinalThresholds:
         bench, candidate = self.workbench, state.candidate
         variables = bench.variables
         smaller = trimmed_network(network, scheme, end, variables)
-        smaller.description.pop(HOLD, None)
+        for moving in (HOLD, AGREE):
+            smaller.description.pop(moving, None)
         searched = (
             None if now is None else before
             for now, before in zip(scheme.thresholds, candidate.scheme.thresholds, strict=True)

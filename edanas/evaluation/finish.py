@@ -21,17 +21,20 @@ from edanas.core.types import Candidate, Metrics
 from edanas.deploy.export_check import export_checked
 from edanas.evaluation.class_figures import class_figures
 from edanas.evaluation.device_figures import estimates, memory_figures
+from edanas.evaluation.disagreement import disagreement
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.final_thresholds import FinalThresholds
 from edanas.evaluation.finish_time import FinishTime
 from edanas.evaluation.quantised import deliverable, quantised, train_in_integers
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
+from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_answers, collect_profile
 from edanas.model.trimming import removal_text
 from edanas.numerics.intervals import wilson
 from edanas.thresholds.profiles import exit_columns
 from edanas.training.finetune import step_count
+from edanas.training.steps import recalibration_sample
 
 
 class Finisher:
@@ -204,6 +207,7 @@ class Finisher:
             thresholds=network.scheme.thresholds,
             **test_figures(test, len(parts.test)),
             **class_figures(parts.test.labels.numpy(), predictions, parts.task.num_classes),
+            disagreement=self._disagreement(network),
             calibration_accuracy=calibration.accuracy if calibration else None,
             validation_accuracy=validation.accuracy,
             calibration_executed_macs=calibration.executed_macs if calibration else None,
@@ -220,6 +224,13 @@ class Finisher:
             violation=self.limits.violation(finished, validation),
             breaches=tuple(self.limits.breaches(finished, validation)),
         )
+
+    def _disagreement(self, network: ExitNetwork) -> dict[str, Any]:
+        parts, settings = self.workbench.parts, self.workbench.settings
+        reference = recalibration_sample(parts.train, settings.recalibration, settings.seed).numpy()
+        if not network.scheme.placed or not isinstance(network, EENN) or not len(reference):
+            return {}
+        return disagreement(network, parts.train.subset(reference), parts.test)
 
     def _export(self, name: str, network: ExitNetwork, progress: Progress) -> list[str]:
         """Export a network in every format, and return the paths of the files relative to the run folder."""

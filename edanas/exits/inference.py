@@ -103,6 +103,43 @@ class Aggregate(nn.Module, InferenceRule):
             self.weights[list(points)] = weights.to(self.weights.dtype)
 
 
+class MostConfident(InferenceRule):
+    """The logits of the exit where the sample exits; at the last exit, those of the most confident exit.
+
+    If no early exit was confident enough, the answer is that of the exit with the largest class probability
+    among all exits that ran. Kaya, Hong and Dumitras, "Shallow-Deep Networks: Understanding and mitigating
+    network overthinking", ICML 2019.
+
+    With this rule, the metric `backbone accuracy` measures the most confident exit, not the last exit alone.
+
+    Example:
+        >>> rule = MostConfident().build(classes=2, exit_points=1)
+        >>> early, last = torch.tensor([[0.0, 9.0]]), torch.tensor([[3.0, 0.0]])
+        >>> rule([early], (0,)), rule([early, last], (0, 1))
+        (tensor([[0., 9.]]), tensor([[0., 9.]]))
+    """
+
+    memory = True
+
+    def __init__(self) -> None:
+        self.last = -1
+
+    def build(self, classes: int, exit_points: int) -> "MostConfident":
+        """See `ExitReader.build`."""
+        rule = MostConfident()
+        rule.last = exit_points
+        return rule
+
+    def __call__(self, logits: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
+        """See `InferenceRule.__call__`."""
+        if points[-1] != self.last:
+            return logits[-1]
+        each = torch.stack(list(logits), dim=1)
+        confidence = torch.stack([log_probabilities(exit_).amax(dim=1) for exit_ in logits], dim=1)
+        best = confidence.argmax(dim=1)[:, None, None].expand(-1, 1, each.shape[2])
+        return each.gather(1, best)[:, 0]
+
+
 def log_probabilities(logits: torch.Tensor) -> torch.Tensor:
     """Return the logarithms (B, K) of the class probabilities; see `edanas.exits.criteria.probabilities`."""
     wide = logits if logits.dtype == torch.float64 else logits.float()
@@ -122,4 +159,4 @@ def _weighted(each: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 @hookimpl
 def edanas_inference_rules() -> dict[str, Callable[..., InferenceRule]]:
     """Register the built-in inference rules by name."""
-    return {"early-stop": EarlyStop, "aggregate": Aggregate}
+    return {"early-stop": EarlyStop, "aggregate": Aggregate, "most-confident": MostConfident}

@@ -10,7 +10,7 @@ from edanas.core.costs import Costs
 from edanas.core.errors import CandidateError
 from edanas.core.preprocess import prepare
 from edanas.core.types import ExitProfile, ImageSet
-from edanas.model.fitting import fit
+from edanas.model.fitting import assign, fit
 from edanas.model.profiling import collect_profile
 from edanas.model.temperature import apply_temperatures
 
@@ -41,8 +41,9 @@ def calibrate(
         costs=costs,
         scheme=network.scheme,
         given_up=given_up,
-        answers=partial(_collect_answers, network, samples),
+        answers=partial(collect_logits, network, samples),
         tempered=partial(_tempered_profile, network, samples),
+        assigned=partial(_assigned_profile, network, samples, costs) if network.criterion.assigns else None,
     )
     choice = setter.choose(calibration)
     if choice.scheme.placed != calibration.scheme.placed:
@@ -52,14 +53,15 @@ def calibrate(
         )
     network.scheme = choice.scheme
     network.description |= choice.notes
-    if not choice.temperatures:
+    if choice.temperatures:
+        _set_temperatures(network, samples, choice.temperatures)
+    elif not setter.assigns:
         return calibration.profile
-    _set_temperatures(network, samples, choice.temperatures)
     return collect_profile(network, samples)
 
 
 @torch.inference_mode()
-def _collect_answers(network: ExitNetwork, samples: ImageSet) -> Answers:
+def collect_logits(network: ExitNetwork, samples: ImageSet) -> Answers:
     """Return logits and outputs of all exits for the samples, and the labels of the samples."""
     device = next(network.parameters()).device
     every = (*network.points, network.exit_points)
@@ -85,6 +87,14 @@ def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Seq
         return collect_profile(network, samples)
     finally:
         _set_temperatures(network, samples, ())
+
+
+def _assigned_profile(
+    network: ExitNetwork, samples: ImageSet, costs: Costs, budget: float
+) -> tuple[ExitProfile, tuple[float, ...]]:
+    """Fit the criterion for a budget; return the new exit profile and the share of samples for each exit."""
+    shares = assign(network, samples, costs, budget)
+    return collect_profile(network, samples), shares
 
 
 def _set_temperatures(network: ExitNetwork, samples: ImageSet, temperatures: Sequence[float]) -> None:

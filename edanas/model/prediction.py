@@ -15,11 +15,13 @@ from edanas.core.errors import ConfigError, DataError, WeightsError
 from edanas.core.progress import Progress, Silent
 from edanas.data.files import image_files, read_batches
 from edanas.data.sound_files import SUFFIXES as SOUND_SUFFIXES
+from edanas.model.agreement_audit import agreement_holder, differences
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
 from edanas.model.series_files import series_batches
 from edanas.model.sound_inputs import front_end_of, sound_pictures
 from edanas.model.windows import windows
+from edanas.thresholds.agreement import AgreementHolder
 from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD, BudgetHolder
@@ -70,7 +72,8 @@ def stream(
     window is classified as soon as it is complete.
 
     With a budget, the thresholds move after each batch of at most 62 images (by default), so that the mean
-    cost of an image holds the budget; see `edanas.thresholds.stream_budget`. Whenever an answer is yielded,
+    cost of an image holds the budget; see `edanas.thresholds.stream_budget`. With the dynamic threshold of
+    the setter `big-little`, they move after each batch of at most 20 images. Whenever an answer is yielded,
     the network has its own thresholds again.
 
     Args:
@@ -84,9 +87,9 @@ def stream(
         on_unreadable: Function that is called with the error for each file that cannot be read; the stream
             then continues. By default the error is raised.
         hold_macs: Budget of executed multiply-adds per image on average: a number, or a text such as `5M`.
-            The text `none` means no budget. A `BudgetHolder` continues where an earlier stream with the
-            holder ended. By default the budget is that of the network's description, which the threshold
-            setter `dynamic` writes; other networks then have no budget.
+            The text `none` means no budget, and thresholds that do not move. A `BudgetHolder` continues where
+            an earlier stream with the holder ended. By default the budget is that of the network's
+            description, which the threshold setter `dynamic` writes; other networks then have no budget.
         window: Number of values of a window of a signal. `None`, the default, means that items are whole
             images or series.
         hop: Number of values from the begin of a window to the begin of the next; by default `window`.
@@ -110,17 +113,22 @@ def stream(
     """
     network.predict([], batch_size=batch_size, compact=compact)  # checks the arguments before reading
     holder = budget_holder(network, hold_macs)
+    agreement = agreement_holder(network) if hold_macs is None and holder is None else None
+    moving = holder or agreement
     if window is not None or hop is not None:
         source, batch_size = _windowed(network, source, window, hop), 1
     read, image_count = _reader(network, source, on_unreadable)
     with (progress or Silent()).task("Predicting", image_count) as bar:
-        for count, images_with_names in read(batch_size if holder is None else min(batch_size, holder.batch)):
+        for count, images_with_names in read(batch_size if moving is None else min(batch_size, moving.batch)):
             if images_with_names:
                 names, images = zip(*images_with_names, strict=True)
-                with _held_thresholds(network, holder):
+                with _moved_thresholds(network, moving):
                     answers = list(_classify_batch(network, names, images, batch_size, compact))
                 if holder is not None:
                     holder.note([answer.exit for answer in answers])
+                elif agreement is not None:
+                    due = [(images[at], answers[at]) for at in agreement.due(len(answers))]
+                    agreement.note(_differences(network, due, batch_size))
                 yield from answers
             bar.advance(count)
 
@@ -215,7 +223,7 @@ def _uncalibrated_holder(network: EENN, limit: float, costs_by_exit: npt.NDArray
 
 
 @contextmanager
-def _held_thresholds(network: EENN, holder: BudgetHolder | None) -> Iterator[None]:
+def _moved_thresholds(network: EENN, holder: BudgetHolder | AgreementHolder | None) -> Iterator[None]:
     """Set the thresholds of the holder inside the context; afterwards the network has its old thresholds."""
     own = network.scheme
     network.scheme = own if holder is None else holder.scheme
@@ -223,6 +231,13 @@ def _held_thresholds(network: EENN, holder: BudgetHolder | None) -> Iterator[Non
         yield
     finally:
         network.scheme = own
+
+
+def _differences(network: EENN, due: Sequence[tuple[Any, Answer]], batch_size: int) -> list[bool]:
+    """Return for each audited image whether its early answer differs from the last exit's."""
+    images, answers = [image for image, _ in due], [answer for _, answer in due]
+    labels, exits = [each.label for each in answers], [each.exit for each in answers]
+    return differences(network, images, labels, exits, batch_size)
 
 
 def _windowed(network: EENN, chunks: Source, window: int | None, hop: int | None) -> Iterator[Any]:

@@ -20,6 +20,7 @@ from edanas.model.profiling import collect_profile
 from edanas.model.trimming import removal_text, trimmed_network
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.thresholds.agreement import AGREE
 from edanas.thresholds.budgets import (
     Budget,
     DropBudget,
@@ -360,7 +361,8 @@ def apply_scheme(network: EENN, scheme: SelectionScheme, notes: Mapping[str, Any
     The holder of a stream's budget is removed from the description, because it belongs to the old scheme.
     """
     network.scheme = scheme
-    network.description.pop(HOLD, None)
+    for moving in (HOLD, AGREE):
+        network.description.pop(moving, None)
     network.description[TUNING_NOTES] = dict(notes)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from edanas.core.contracts import (
+    ConfidenceCriterion,
     Constraint,
     DataSource,
     Evaluator,
@@ -147,6 +148,8 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         device_profile=profile,
     )
     check_limits(workbench, constraints)
+    setter: ThresholdSetter = make("threshold setter", settings.final_thresholds)
+    _check_assignment(registry, settings, setter, workbench.criterion)
     # A training scheme that does not fit the supernet's exits raises its error here, before any training.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     check_corrections(settings, workbench.inference, workbench.scheme, provider.exit_points)
@@ -179,7 +182,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         objectives=objectives,
         limits=limits,
         executor=make("executor", settings.executor),
-        setter=make("threshold setter", settings.final_thresholds),
+        setter=setter,
         exporters=tuple(make("exporter", component) for component in _exporters(settings)),
         remarks=(*loaded.remarks, *sentences, *unequal_classes(parts.train), *_copies_remark(parts)),
         duplicates=duplicates,
@@ -207,6 +210,23 @@ def _check_heads(
         raise ConfigError(
             f"classifier: '{settings.classifier.name}' reads {classifier.reads}, but the stages of supernet "
             f"'{settings.supernet.name}' pass on {provider.passes}; allowed: {', '.join(others) or 'nothing'}"
+        )
+
+
+def _check_assignment(
+    registry: Registry, settings: Settings, setter: ThresholdSetter, criterion: ConfidenceCriterion
+) -> None:
+    """Check that the criterion assigns samples to exits, if the threshold setter needs that.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if setter.assigns and not criterion.assigns:
+        entries = registry.entries("confidence criterion")
+        others = [each.name for each in entries if getattr(each.factory, "assigns", False)]
+        raise ConfigError(
+            f"criterion: found '{settings.criterion.name}', which assigns no shares of samples to exits, as "
+            f"final_thresholds '{settings.final_thresholds.name}' needs; allowed: {', '.join(others)}"
         )
 
 

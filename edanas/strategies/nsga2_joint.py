@@ -37,7 +37,26 @@ class Nsga2Backbone(Nsga2Joint):
     """The search of CNAS (Gambella, Falcetta and Roveri 2022): `Nsga2Joint` on backbones without early exits.
 
     The results are single-exit networks. The thresholds in the settings must include "none".
+
+    Args:
+        population: Number of candidates that survive each generation of NSGA-II, 2 or more.
+        generations: Number of generations of NSGA-II in each iteration of the search.
+        crossover: Probability that two parents exchange a contiguous part of their genes, in [0, 1].
+        mutation: Mean number of genes that mutate in a child, above 0.
+        extremes: True if the initial archive holds the smallest and the largest backbone, as in MSuNAS (Lu et
+            al., NSGANetV2, ECCV 2020).
     """
+
+    def __init__(
+        self,
+        population: int = 40,
+        generations: int = 20,
+        crossover: float = 0.9,
+        mutation: float = 1.0,
+        extremes: bool = False,  # noqa: FBT001, FBT002 - settings pass options by name
+    ) -> None:
+        super().__init__(population, generations, crossover, mutation)
+        self.extremes = extremes
 
     def confine(self, space: SearchSpace) -> SearchSpace:
         """Return the subspace of candidates without early exits."""

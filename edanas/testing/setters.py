@@ -75,13 +75,15 @@ def toy_calibration(
         scale = np.array(temperatures, dtype=np.float32)[:, None]
         return _profile(scheme.placed, scaled / scale, labels)
 
+    profile = _profile(scheme.placed, scaled, labels)
     return Calibration(
-        profile=_profile(scheme.placed, scaled, labels),
+        profile=profile,
         costs=COSTS,
         scheme=scheme,
         given_up=0.0,
         answers=lambda: Answers(scaled.copy(), labels.copy()),
         tempered=tempered,
+        assigned=lambda _: (profile, (1 / len(strength),) * len(strength)),
     )
 
 

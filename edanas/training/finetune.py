@@ -121,6 +121,7 @@ def finetune(
                     partial(run, images, phase),
                     tuple(network.parameters()),
                     costs,
+                    done / steps,
                 )
                 loss = scheme.loss(batch) + batch.criterion_loss()
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -260,6 +260,7 @@ class SandwichTraining(Training):
         backbone: Backbone,
         images: torch.Tensor,
     ) -> torch.Tensor:
+        _, done, steps = self._moment(self.step)
         batch = ExitBatch(
             logits,
             targets,
@@ -272,6 +273,7 @@ class SandwichTraining(Training):
             partial(self._logits, backbone, images, phase),
             tuple(self.network.parameters()),
             self.costs,
+            done / steps,
         )
         return self.scheme.loss(batch) + batch.criterion_loss()
 

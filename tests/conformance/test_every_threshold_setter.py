@@ -15,6 +15,8 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"max_drop": "20%", "loss": "brier", "order": "shared"},
         {"max_drop": "20%", "form": "conformal"},
     ],
+    "eenet": [{"max_macs": 500}],
+    "big-little": [{}, {"accuracy_drop": 0.1, "period": 10}],
     "dynamic": [{"max_macs": 500}, {"max_macs": "0.3K", "horizon": 50}],
     "static": [{}, {"accuracy_drop": 0.05, "caution": 0}],
 }

@@ -15,11 +15,11 @@ from edanas.deploy.onnx_export import OnnxExporter
 from edanas.deploy.onnx_if_export import OnnxIfExporter
 from edanas.deploy.onnx_int8_export import OnnxInt8Exporter
 from edanas.deploy.pt2_export import Pt2CondExporter, Pt2Exporter
+from edanas.exits.correctness import Correctness
 from edanas.exits.criteria import Entropy, MaxProbability, Patience, ScoreMargin
 from edanas.exits.earlier_exits import Boosted, ZeroTimeWaste
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
-from edanas.exits.scheduler import Scheduler
 from edanas.model.eenn import EENN
 from edanas.model.fitting import fit
 from edanas.testing.toy_networks import PoolLinear, ToyProvider, toy_images
@@ -58,7 +58,7 @@ def network(criterion: ConfidenceCriterion, inference: InferenceRule) -> EENN:
     return built
 
 
-BOTH = Scheduler(), Aggregate("learned")
+BOTH = Correctness(), Aggregate("learned")
 RULE_ALONE = Entropy(), Aggregate("geometric")
 CRITERION_ALONE = Patience(2), EarlyStop()
 NEITHER = LearnedGate(), EarlyStop()

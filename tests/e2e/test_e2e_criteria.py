@@ -19,7 +19,7 @@ CHOICES: list[dict[str, Any]] = [
     {"criterion": "entropy", "inference": {"name": "aggregate", "combine": "learned"}},
     {"criterion": {"name": "patience", "agreeing": 3}, "inference": "early-stop"},
     {"criterion": "learned-gate", "inference": "early-stop"},
-    {"criterion": "scheduler", "inference": "early-stop", "evaluation": "finetune"},
+    {"criterion": "correctness", "inference": "early-stop", "evaluation": "finetune"},
 ]
 SHORT = {"search.initial": 3, "search.iterations": 0, "search.results": 1, "training.epochs": 1}
 SHORT |= {"search.cut": False, "baseline.epochs": 0}
@@ -65,7 +65,7 @@ def test_a_run_with_the_criterion_and_rule_can_be_loaded_and_tuned(
         assert getattr(batched, kind).tolist() == [int(getattr(each, kind)) for each in single]
 
     saved = {name.split(".")[0] for name in load_file(path.with_suffix(".safetensors"))}
-    learned = {"criterion"} if choice["criterion"] in ("learned-gate", "scheduler") else set()
+    learned = {"criterion"} if choice["criterion"] in ("learned-gate", "correctness") else set()
     learned |= {"inference"} if choice["criterion"] == "entropy" else set()
     assert saved - {"backbone", "heads"} == learned
 

@@ -12,16 +12,16 @@ from edanas.core.types import Backbone, Candidate, SelectionScheme
 from edanas.evaluation.finetune import FinetuneEvaluation
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.workbench import Workbench
+from edanas.exits.correctness import Correctness
 from edanas.exits.criteria import MaxProbability, Patience
 from edanas.exits.earlier_exits import ZeroTimeWaste
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
-from edanas.exits.scheduler import Scheduler
 from edanas.exits.searched import Searched
 from edanas.testing import check_evaluation
 from edanas.testing.evaluations import toy_workbench
 
-BOTH = Scheduler(), Aggregate("learned")
+BOTH = Correctness(), Aggregate("learned")
 NEITHER = LearnedGate(), EarlyStop()
 CORRECTED = MaxProbability(), ZeroTimeWaste()
 
@@ -70,7 +70,7 @@ def test_learned_criteria_and_rules_count_in_costs_and_parameters(tmp_path):
     bench = toy_workbench(tmp_path)
     backbone = bench.space.largest()
     free = bench.anatomy_of(backbone, (0, 1))
-    learned = replace(bench, criterion=Scheduler()).anatomy_of(backbone, (0, 1))
+    learned = replace(bench, criterion=Correctness()).anatomy_of(backbone, (0, 1))
     features = 4 + 3 + 2
     assert [b - a for a, b in zip(free.costs.heads, learned.costs.heads, strict=True)] == [features] * 2
     assert learned.costs.last - free.costs.last == features

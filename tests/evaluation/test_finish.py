@@ -123,6 +123,7 @@ def test_the_test_part_changes_test_figures_alone(finisher):
             "balanced_accuracy",
             "class_recall",
             "confusion",
+            "disagreement",
             "examples",
         }
 

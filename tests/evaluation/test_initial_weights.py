@@ -16,8 +16,8 @@ from edanas.evaluation.initial_weights import trained_parts
 from edanas.evaluation.leakage import check_leakage
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.evaluation.teachers import load_teacher
+from edanas.exits.correctness import Correctness
 from edanas.exits.gates import LearnedGate
-from edanas.exits.scheduler import Scheduler
 from edanas.training.supernet_file import find, write
 
 EIGHT = tuple("abcdefgh")
@@ -147,7 +147,7 @@ def test_untrained_gates_without_training_are_refused(plain, gated, tmp_path):
 
 
 def test_a_criterion_that_is_fitted_later_needs_no_training_now(plain, tmp_path):
-    own, message = begun(plain, tmp_path, judge=Scheduler(), criterion="scheduler", training__epochs=0)
+    own, message = begun(plain, tmp_path, judge=Correctness(), criterion="correctness", training__epochs=0)
     assert {name.partition(".")[0] for name in afresh(own, plain)} == {"criterion"}
     assert "fresh weights" not in message
 

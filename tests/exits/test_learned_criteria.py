@@ -10,9 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 from edanas.core.contracts import ExitBatch, Phase
 from edanas.core.errors import ConfigError
+from edanas.exits.correctness import Correctness
 from edanas.exits.criteria import MaxProbability
 from edanas.exits.gates import LearnedGate
-from edanas.exits.scheduler import Scheduler
 from edanas.training.schemes import Joint
 
 POINTS = (0, 2, 3)
@@ -41,20 +41,20 @@ def area(criterion, all_logits, labels, ran: int) -> float:
 
 @pytest.mark.parametrize("ran", [1, 2, 3])
 def test_the_scheduler_separates_correct_from_wrong_where_probabilities_do_not(ran):
-    scheduler = Scheduler().build(4, 3)
-    scheduler.fit(*exits(400, seed=1), POINTS)
+    correctness = Correctness().build(4, 3)
+    correctness.fit(*exits(400, seed=1), POINTS)
     logits, labels = exits(400, seed=2)
-    assert area(scheduler, logits, labels, ran) > 0.75
-    assert area(scheduler, logits, labels, ran) > area(MaxProbability(), logits, labels, ran) + 0.1
+    assert area(correctness, logits, labels, ran) > 0.75
+    assert area(correctness, logits, labels, ran) > area(MaxProbability(), logits, labels, ran) + 0.1
 
 
 def test_the_scheduler_uses_earlier_exits():
     """An answer that earlier exits contradict is less often correct, and has a lower score."""
-    scheduler = Scheduler().build(4, 3)
-    scheduler.fit(*exits(400, seed=1), POINTS)
+    correctness = Correctness().build(4, 3)
+    correctness.fit(*exits(400, seed=1), POINTS)
     last = torch.tensor([[3.0, 0.0, 0.0, 0.0]])
-    agreeing = scheduler.after([last, last, last], POINTS)
-    contradicted = scheduler.after([last.roll(1, 1), last.roll(2, 1), last], POINTS)
+    agreeing = correctness.after([last, last, last], POINTS)
+    contradicted = correctness.after([last.roll(1, 1), last.roll(2, 1), last], POINTS)
     assert agreeing.item() > contradicted.item() + 0.02
 
 
@@ -62,9 +62,9 @@ def test_scores_are_deterministic_and_finite_if_all_samples_are_correct():
     logits, labels = exits(50, seed=3)
     for each in logits:
         each[torch.arange(50), labels] += 30.0
-    first, again = Scheduler().build(4, 3), Scheduler().build(4, 3)
-    for scheduler in (first, again):
-        scheduler.fit(logits, labels, POINTS)
+    first, again = Correctness().build(4, 3), Correctness().build(4, 3)
+    for correctness in (first, again):
+        correctness.fit(logits, labels, POINTS)
     assert torch.equal(first.after(logits, POINTS), again.after(logits, POINTS))
     assert 0.9 < first.after(logits, POINTS).min().item() < 1.0
 
@@ -116,10 +116,10 @@ def test_a_gate_does_not_depend_on_the_order_of_classes(order, seed):
 
 
 def test_copies_are_independent():
-    scheduler = Scheduler().build(4, 3)
-    other = copy.deepcopy(scheduler)
+    correctness = Correctness().build(4, 3)
+    other = copy.deepcopy(correctness)
     other.fit(*exits(40, seed=1), POINTS)
-    assert all(not parameter.any() for parameter in scheduler.parameters())
+    assert all(not parameter.any() for parameter in correctness.parameters())
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_copies_are_independent():
     [
         (lambda: LearnedGate(hidden=0), "criterion.hidden: found 0; allowed: 1 or more"),
         (lambda: LearnedGate(own=-1.0), "criterion.own: found -1.0; allowed: a number >= 0"),
-        (lambda: Scheduler(penalty=0.0), "criterion.penalty: found 0.0; allowed: a number > 0"),
+        (lambda: Correctness(penalty=0.0), "criterion.penalty: found 0.0; allowed: a number > 0"),
     ],
 )
 def test_options_out_of_range(make, text):

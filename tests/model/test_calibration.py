@@ -14,13 +14,15 @@ from edanas.core.errors import CandidateError
 from edanas.core.types import SelectionScheme
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.evaluation.scoring import score
+from edanas.exits.correctness import Correctness
+from edanas.exits.eenet import EENet
 from edanas.exits.inference import Aggregate
-from edanas.exits.scheduler import Scheduler
 from edanas.model.anatomy import Anatomy
 from edanas.model.calibration import calibrate
 from edanas.model.fitting import fit
 from edanas.model.profiling import collect_profile
 from edanas.model.temperature import TEMPERATURES
+from edanas.thresholds.exit_shares import ExitShares
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.setters import Budgeted, Calibrated, Dynamic, Static
 from edanas.thresholds.stream_budget import HOLD
@@ -42,7 +44,7 @@ def middle(network):
     return float(costs_by_exit[:2].mean())
 
 
-@pytest.mark.parametrize("name", ["static", "budget", "floor", "calibrated", "dynamic"])
+@pytest.mark.parametrize("name", ["static", "budget", "floor", "calibrated", "dynamic", "eenet"])
 def test_a_calibrated_network_is_restored_from_its_files(name, network, tmp_path):
     setter = {
         "static": lambda: Static(accuracy_drop=0.1),
@@ -50,13 +52,17 @@ def test_a_calibrated_network_is_restored_from_its_files(name, network, tmp_path
         "floor": lambda: Budgeted(min_accuracy="5%"),
         "calibrated": lambda: Calibrated(accuracy_drop=0.1),
         "dynamic": lambda: Dynamic(max_macs=middle(network), horizon=40),
+        "eenet": lambda: ExitShares(max_macs=middle(network)),
     }[name]()
+    if name == "eenet":
+        network.criterion = EENet(steps=30).build(len(network.classes), network.exit_points)
+        network.description["criterion"] = {"name": "eenet", "options": {"steps": 30}}
     old = network.scheme
     promise = calibrate(network, SAMPLES, anatomy(network).costs, setter)
     assert network.scheme.placed == old.placed
     assert np.array_equal(promise.confidence, collect_profile(network, SAMPLES).confidence)
     metrics = score(promise, network.scheme, anatomy(network))
-    if name in ("budget", "dynamic"):
+    if name in ("budget", "dynamic", "eenet"):
         assert metrics.executed_macs <= middle(network)
     if name == "floor":
         assert metrics.accuracy >= 0.05
@@ -123,7 +129,7 @@ def test_a_setter_that_places_other_exits_is_refused(network):
 
 
 def test_criteria_are_fitted_again_to_calibrated_logits(network):
-    network.criterion = Scheduler().build(10, 4)
+    network.criterion = Correctness().build(10, 4)
     fit(network, SAMPLES)
     before = network.criterion.after(network.answering_logits(SAMPLES.images)[:1], network.scheme.placed[:1])
     promise = calibrate(network, SAMPLES, anatomy(network).costs, Calibrated())

@@ -13,10 +13,10 @@ from edanas.core.costs import backbone_macs, cut_costs
 from edanas.core.cut_backbones import cut
 from edanas.core.errors import ConfigError
 from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.exits.correctness import Correctness
 from edanas.exits.criteria import ScoreMargin
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
-from edanas.exits.scheduler import Scheduler
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
 from edanas.model.fitting import fit
@@ -116,7 +116,7 @@ def test_a_cut_needs_a_head(whole):
 
 @pytest.mark.parametrize(
     ("criterion", "rule"),
-    [(LearnedGate(), EarlyStop()), (ScoreMargin(), Aggregate("learned")), (Scheduler(), EarlyStop())],
+    [(LearnedGate(), EarlyStop()), (ScoreMargin(), Aggregate("learned")), (Correctness(), EarlyStop())],
 )
 def test_what_rule_and_criterion_learned_for_an_exit_point_stays_with_it(bench, criterion, rule):
     learned = replace(bench, criterion=criterion, inference=rule)

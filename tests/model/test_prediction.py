@@ -14,6 +14,7 @@ from edanas.core.types import SelectionScheme
 from edanas.model import prediction
 from edanas.model.anatomy import Anatomy
 from edanas.model.temperature import apply_temperatures
+from edanas.thresholds.agreement import AGREE, AgreementHolder
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD, BudgetHolder
 from edanas.thresholds.threshold_paths import calibrated_path
@@ -211,3 +212,30 @@ def test_a_damaged_description_of_a_holder_is_an_error():
     network.description[HOLD] = {"exits": [0, 1]}
     with pytest.raises(WeightsError, match="the network's description is damaged: hold: "):
         next(edanas.stream(network, undecided(3)))
+
+
+def test_a_dynamic_threshold_moves_by_the_answers_of_the_last_exit():
+    """The stream equals a loop over the outputs of all exits, image by image within each batch."""
+    network, images = make_eenn((0.5, None)), undecided(90)
+    labels, confidence = (each.numpy() for each in network.all_exits(images))
+    start = float(np.float32(np.median(confidence[:, 0])))
+    holder = AgreementHolder(network.scheme, start, target=0.2, period=3, step=0.05)
+    network.description[AGREE] = holder.to_dict()
+    own, audited, exits = network.scheme, 0, []
+    for at in range(0, 90, holder.batch):
+        threshold = holder.scheme.thresholds[0]
+        numbers = list(range(at, min(at + holder.batch, 90)))
+        early = confidence[numbers, 0] >= threshold
+        exits += [0 if each else 2 for each in early]
+        due = [number for number in numbers if number % 3 == 2]
+        holder.note([bool(early[n - at] and labels[n, 0] != labels[n, -1]) for n in due])
+        audited += len(due)
+    assert audited == 30
+    assert len(set(exits)) == 2
+    assert [answer.exit for answer in edanas.stream(network, images)] == exits
+    assert network.scheme == own
+    still = [answer.exit for answer in edanas.stream(network, images, hold_macs="none")]
+    assert still == network.predict(images).exit.tolist()
+    network.description[AGREE] = {**holder.to_dict(), "period": "often"}
+    with pytest.raises(WeightsError, match="description is damaged: agree: "):
+        next(edanas.stream(network, images))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from edanas.core.errors import ConfigError, DataError, EdanasError
+from edanas.exits.correctness import Correctness
 from edanas.exits.criteria import Patience, ScoreMargin
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
-from edanas.exits.scheduler import Scheduler
 from edanas.model.runtime import ALWAYS, NEVER, classify, select_rows
 from edanas.model.throughput import SIZES, Throughput, Times
 
@@ -93,7 +93,7 @@ def by_hand(network, image):
 @settings(max_examples=40)
 @given(
     scheme=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4).map(tuple),
-    criterion=st.sampled_from([ScoreMargin(), Patience(2), Patience(3), Scheduler(), LearnedGate()]),
+    criterion=st.sampled_from([ScoreMargin(), Patience(2), Patience(3), Correctness(), LearnedGate()]),
     inference=st.sampled_from([EarlyStop(), Aggregate("mean"), Aggregate("geometric"), Aggregate("learned")]),
     seed=st.integers(0, 999),
 )

@@ -96,6 +96,13 @@ class ConfidenceCriterion(ExitReader, ABC):
         tensor([0.2500])
     """
 
+    assigns: bool = False
+    """True if `assign` is implemented; a subclass that overrides `assign` gets this automatically."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        derive(cls, "assigns", "assign")
+
     @abstractmethod
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the confidence (B,) in [0, 1] for logits (B, K); larger means more certain.
@@ -124,6 +131,30 @@ class ConfidenceCriterion(ExitReader, ABC):
             targets: Labels (B,) int64, or a teacher's probabilities (B, K).
         """
         return 0.0
+
+    def assign(
+        self,
+        outputs: Sequence[torch.Tensor],
+        labels: torch.Tensor,
+        points: Sequence[int],
+        costs: Sequence[float],
+        budget: float,
+    ) -> tuple[float, ...]:
+        """Learn confidences as in `fit`, together with the share of samples that each exit should get.
+
+        The result is deterministic.
+
+        Args:
+            outputs: See `fit`.
+            labels: See `fit`.
+            points: See `fit`.
+            costs: Multiply-adds of a sample that exits at each of the exits `points`, ascending.
+            budget: Multiply-adds per sample on average at which the shares should aim.
+
+        Returns:
+            The share of samples for each of the exits `points`; the sum is 1.
+        """
+        raise NotImplementedError
 
 
 class SequenceCriterion(ConfidenceCriterion):

@@ -47,6 +47,9 @@ class Calibration:
         answers: Returns the logits and labels. The network runs only when this function is called.
         tempered: Takes E temperatures, numbers above 0, and returns the exit profile for logits that are
             divided by the temperature of their exit.
+        assigned: Takes a budget, in multiply-adds per sample. Fits the network's criterion for it, and
+            returns the new exit profile and the share of samples for each exit; see
+            `ConfidenceCriterion.assign`. `None`, the default, means that the criterion has no such method.
 
     Example:
         >>> from edanas.testing.setters import toy_calibration
@@ -60,6 +63,7 @@ class Calibration:
     given_up: float
     answers: Callable[[], Answers]
     tempered: Callable[[Sequence[float]], ExitProfile]
+    assigned: Callable[[float], tuple[ExitProfile, tuple[float, ...]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,9 @@ class ThresholdSetter(ABC):
 
     fixed: ClassVar[bool] = False
     """True if a guarantee holds for the chosen thresholds only; exits are then not removed afterwards."""
+
+    assigns: ClassVar[bool] = False
+    """True if the setter calls `Calibration.assigned`; the criterion must have the method `assign`."""
 
     @abstractmethod
     def choose(self, calibration: Calibration) -> ThresholdChoice:

@@ -76,6 +76,7 @@ class ExitBatch:
             restore it.
         costs: Multiply-adds of a sample that exits at each exit of the network, as a share of those at the
             last exit; empty if unknown. Schemes with `uses_costs` get them.
+        progress: Fraction of the phase's steps that are done, from 0 to below 1.
 
     Example:
         >>> from edanas.exits.criteria import ScoreMargin
@@ -96,6 +97,7 @@ class ExitBatch:
     rerun: Callable[[], list[torch.Tensor]] | None = None
     trained: Sequence[nn.Parameter] = ()
     costs: tuple[float, ...] = ()
+    progress: float = 0.0
 
     def sample_losses(self, logits: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """Return the cross-entropy (B, E) of each sample at each exit; their means are `cross_entropies`.

@@ -75,7 +75,7 @@ def network(row: ResultRow, singles: Sequence[ResultRow], classes: Sequence[str]
     cost = (
         f"{percent(row.relative_cost, 0)}% of the backbone's {mega(row.backbone_macs)}M; "
         f"the backbone without early exits reaches {percent(row.backbone_test_accuracy)}%. "
-        f"{comparison_text(row, singles)}"
+        f"{comparison_text(row, singles)} {disagreement_text(row)}"
     )
     bytes_text = memory_text(row)
     memory = f'<p class="note">On a microcontroller in int8: {text(bytes_text)}.</p>' if bytes_text else ""
@@ -84,6 +84,19 @@ def network(row: ResultRow, singles: Sequence[ResultRow], classes: Sequence[str]
         f'<p class="note">{text(cost)} {text(backbone)}</p>{memory}'
         f'<div class="wide" role="region" aria-label="The network as a drawing" tabindex="0">'
         f"{drawing(row)}</div>{_by_exit(row)}{_examples(row, classes, pictures)}</article>"
+    )
+
+
+def disagreement_text(row: ResultRow) -> str:
+    """Return sentences on the disagreement of a network's exits; empty if it is not known."""
+    if not row.disagreement:
+        return ""
+    figures = [row.disagreement.get(key) for key in ("correct", "wrong")]
+    right, wrong = (NONE if figure is None else f"{figure:.2f}" for figure in figures)
+    return (
+        "Disagreement of the exits, with mean 0 and deviation 1 on training images: "
+        f"{right} on images that the last exit classifies correctly, {wrong} on the others. An early exit is "
+        f"correct and the last exit wrong on {percent(row.disagreement.get('overthinking'))}% of the images."
     )
 
 

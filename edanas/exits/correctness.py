@@ -16,23 +16,20 @@ _OTHER_FEATURES = 3
 """Number of features besides class probabilities and earlier confidences: maximum, entropy and vote."""
 
 
-class Scheduler(SequenceCriterion, nn.Module):
-    """The probability that an exit is correct, by a logistic regression at each exit (EENet).
+class Correctness(SequenceCriterion, nn.Module):
+    """The probability that an exit is correct, by a logistic regression at each exit.
 
     The regression is fitted on the calibration part after training. Its loss is convex, so the same samples
-    always give the same confidences. The features of an exit are those of EENet:
+    always give the same confidences. The features of an exit are those of EENet (Ilhan et al., WACV 2024):
 
     - the class probabilities, their maximum and their entropy;
     - the vote: the share of the exits so far, the current exit included, that predict the most frequent
       class;
-    - the confidences of the earlier placed exits.
+    - the maximum probabilities of the earlier placed exits.
 
-    In EENet the confidences of earlier exits are their scores. Here they are their maximum probabilities, so
-    that the cost of an exit does not depend on the other placed exits. EENet also distributes a budget over
-    the exits; here the threshold setter does. The threshold setter uses the calibration part too, on which
-    confidences are somewhat higher than on new samples. The penalty keeps that difference small.
-
-    Source: Ilhan et al., "Adaptive deep neural network inference optimization with EENet", WACV 2024.
+    The criterion `eenet` is EENet itself, whose scores and shares of samples are learned together. The
+    threshold setter uses the calibration part too, on which confidences are somewhat higher than on new
+    samples. The penalty keeps that difference small.
 
     Args:
         penalty: Factor of the L2 penalty, half the sum of an exit's squared weights; above 0. The loss is in
@@ -42,8 +39,8 @@ class Scheduler(SequenceCriterion, nn.Module):
         ConfigError: `penalty` is not a finite number above 0.
 
     Example:
-        >>> scheduler = Scheduler().build(classes=10, exit_points=2)
-        >>> scheduler.after([torch.zeros(1, 10)], points=(0,))  # not fitted yet
+        >>> correctness = Correctness().build(classes=10, exit_points=2)
+        >>> correctness.after([torch.zeros(1, 10)], points=(0,))  # not fitted yet
         tensor([0.5000], grad_fn=<SigmoidBackward0>)
     """
 
@@ -56,9 +53,9 @@ class Scheduler(SequenceCriterion, nn.Module):
         self.penalty = penalty
         self.scores = nn.ModuleList()
 
-    def build(self, classes: int, exit_points: int) -> "Scheduler":
+    def build(self, classes: int, exit_points: int) -> "Correctness":
         """See `ExitReader.build`. Every confidence is 0.5 until `fit` is called."""
-        criterion = Scheduler(self.penalty)
+        criterion = Correctness(self.penalty)
         for _ in range(exit_points + 1):
             score = nn.Linear(classes + _OTHER_FEATURES + exit_points, 1)
             nn.init.zeros_(score.weight)
@@ -87,14 +84,18 @@ class Scheduler(SequenceCriterion, nn.Module):
     def _features(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
         """Return the features (B, K + 3 + N), all in [0, 1], of the last exit in `points`."""
         scores = [probabilities(answer) for answer in answers]
-        here, classes = scores[-1], answers[-1].shape[1]
-        votes = torch.stack([F.one_hot(each.argmax(dim=1), classes) for each in scores])
-        vote = votes.to(here.dtype).mean(dim=0).amax(dim=1)
+        here, vote = scores[-1], vote_of(scores)
         own = torch.stack([here.amax(dim=1), Entropy()(answers[-1]), vote], dim=1)
         before = {at: each.amax(dim=1) for at, each in zip(points[:-1], scores[:-1], strict=True)}
         nothing = torch.zeros_like(vote)
         earlier = [before.get(at, nothing)[:, None] for at in range(len(self.scores) - 1)]
         return torch.cat([here, own, *earlier], dim=1)
+
+
+def vote_of(outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the share (B,) of exits that predict the most frequent class, from outputs (B, K) of exits."""
+    votes = torch.stack([F.one_hot(each.argmax(dim=1), each.shape[1]) for each in outputs])
+    return votes.to(outputs[-1].dtype).mean(dim=0).amax(dim=1)
 
 
 def _regression(
@@ -108,7 +109,7 @@ def _regression(
     Args:
         features: (S, D) float64, D features of each of S samples.
         right: (S,) bool, true for samples that the exit classifies correctly.
-        penalty: Factor of the L2 penalty; see `Scheduler`.
+        penalty: Factor of the L2 penalty; see `Correctness`.
 
     Returns:
         The weights (D,) and the bias, a scalar.
@@ -129,5 +130,5 @@ def _regression(
 
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
-    """Register the scheduler by its name."""
-    return {"scheduler": Scheduler}
+    """Register the criterion by its name."""
+    return {"correctness": Correctness}
