@@ -278,7 +278,8 @@ class TrainingSettings:
         maximum=1,
     )
     shrinking: bool = setting(
-        "Begin a supernet's training with large backbones, then vary kernels, depths, expansions and widths.",
+        "Train a supernet by progressive shrinking: the full network first, which then teaches smaller ones, "
+        "while kernels, depths, expansions and widths open in turn and channels are sorted.",
         default=False,
     )
     random_backbones: int = setting(

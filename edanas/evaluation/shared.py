@@ -23,6 +23,7 @@ from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
 from edanas.training.distillation import StoredTeacher, Teacher
 from edanas.training.sandwich import SandwichTraining, SupernetWithExits, resized
+from edanas.training.shrinking_training import ShrinkingTraining
 
 CHECKPOINT = "supernet.pt"
 """Name of the checkpoint of the supernet's training, inside the run folder."""
@@ -94,7 +95,8 @@ class SharedEvaluation(Evaluator):
         # A checkpoint holds all weights, so that a resumed training does not need the initial weights.
         if not checkpoint.exists() and (message := load_initial_weights(bench, supernet, network)):
             progress.say(message)
-        trainer = SandwichTraining(
+        kind = ShrinkingTraining if bench.settings.training.shrinking else SandwichTraining
+        trainer = kind(
             network.to(bench.device),
             bench.space,
             bench.parts,

@@ -10,28 +10,37 @@ from edanas.core.errors import ConfigError, CostError, near_miss
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Metrics, SegmentFigures
 
+_QUANTITIES = {"mean": "latency", "energy": "energy"}
+"""Quantity of each entry of a table."""
+
+_UNITS = {"mean": "milliseconds", "energy": "millijoules"}
+"""Unit of each entry of a table."""
+
 
 class LatencyTableMeter(Meter):
-    """The latency of each segment: the sum of its layers' latencies in a table.
+    """The latency or energy of each segment: the sum over its layers in a table.
 
-    The table has the format of the Once-for-All project.
+    The table has the format of the Once-for-All project. Figures are in millionths of the table's unit:
+    nanoseconds or nanojoules.
 
     Args:
         path: A YAML file. It maps the description of each layer to `mean`, its latency in milliseconds, and
-            `count`, which is ignored.
+            to other entries, e.g. `energy` in millijoules.
+        entry: Name of the entry to add up; `mean` by default.
 
     Raises:
-        ConfigError: The file cannot be read, is not YAML, holds no layer, or lacks a valid `mean`.
+        ConfigError: The file cannot be read, is not YAML, holds no layer, or lacks a valid entry.
     """
 
     counted = True
 
-    def __init__(self, path: str) -> None:
-        self.path, self.name = Path(path).expanduser(), f"latency table {path}"
-        if not self._milliseconds:
+    def __init__(self, path: str, entry: str = "mean") -> None:
+        self.path, self.entry = Path(path).expanduser(), entry
+        self.name = f"{_QUANTITIES[entry]} table {path}"
+        if not self._milli:
             raise ConfigError(
                 f"objectives.path: {self.path} holds no layer; expected the name of each "
-                "layer and its entry with `mean`"
+                f"layer and its entry with `{entry}`"
             )
 
     def figures(self, specimen: Specimen) -> SegmentFigures:
@@ -40,25 +49,25 @@ class LatencyTableMeter(Meter):
         if layers is None:
             kind = type(specimen.provider).__name__
             raise CostError(
-                f"latency-table: the supernet {kind} does not describe its layers; choose another supernet, "
-                "or the objective `latency`, which measures"
+                f"{_QUANTITIES[self.entry]}-table: the supernet {kind} does not describe its layers; "
+                "choose another supernet, or the objective `latency`, which measures"
             )
-        *stages, last = (sum(map(self._nanoseconds, each)) for each in layers)
+        *stages, last = (sum(map(self._figure, each)) for each in layers)
         classes = specimen.task.num_classes
         heads = [
-            self._nanoseconds(f"Exit-input:{point.height}x{point.width}x{point.channels}-output:{classes}")
+            self._figure(f"Exit-input:{point.height}x{point.width}x{point.channels}-output:{classes}")
             for point in specimen.points
         ]
         return SegmentFigures(tuple(stages), tuple(heads), last)
 
-    def _nanoseconds(self, layer: str) -> int:
-        if layer not in self._milliseconds:
-            hint = near_miss(layer, list(self._milliseconds))
+    def _figure(self, layer: str) -> int:
+        if layer not in self._milli:
+            hint = near_miss(layer, list(self._milli))
             raise CostError(f"{self.path}: has no entry for the layer '{layer}'.{hint}")
-        return round(1e6 * self._milliseconds[layer])
+        return round(1e6 * self._milli[layer])
 
     @cached_property
-    def _milliseconds(self) -> dict[str, float]:
+    def _milli(self) -> dict[str, float]:
         import yaml
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -72,19 +81,19 @@ class LatencyTableMeter(Meter):
             raise ConfigError(f"objectives.path: {self.path} is not valid YAML: {text}") from error
         if not isinstance(layers, Mapping):
             raise ConfigError(
-                f"objectives.path: {self.path} does not map layers to latencies; expected a YAML mapping "
-                "from each layer to an entry with `mean`"
+                f"objectives.path: {self.path} does not map layers to numbers; expected a YAML mapping "
+                f"from each layer to an entry with `{self.entry}`"
             )
-        return {str(layer): self._mean(str(layer), entry) for layer, entry in layers.items()}
+        return {str(layer): self._number(str(layer), entry) for layer, entry in layers.items()}
 
-    def _mean(self, layer: str, entry: Any) -> float:
-        mean = entry.get("mean") if isinstance(entry, Mapping) else None
-        if isinstance(mean, bool) or not isinstance(mean, int | float) or not 0 <= mean < float("inf"):
+    def _number(self, layer: str, entries: Any) -> float:
+        value = entries.get(self.entry) if isinstance(entries, Mapping) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
             raise ConfigError(
-                f"objectives.path: {self.path}, '{layer}': found {entry!r}; expected an entry with `mean`, "
-                "a number of milliseconds, 0 or more"
+                f"objectives.path: {self.path}, '{layer}': found {entries!r}; expected an entry with "
+                f"`{self.entry}`, a number of {_UNITS[self.entry]}, 0 or more"
             )
-        return float(mean)
+        return float(value)
 
 
 class LatencyTable(Objective):

@@ -59,6 +59,7 @@ BUILT_IN = (
     "edanas.goals.objectives",
     "edanas.goals.combined_objectives",
     "edanas.goals.latency_table",
+    "edanas.goals.energy_table",
     "edanas.goals.device_memory",
     "edanas.goals.device_time",
     "edanas.evaluation.latency",

@@ -72,6 +72,20 @@ CNAS: dict[str, Any] = {
 }
 """Settings of CNAS: MSuNAS with technological constraints (`tiny-ml`) and functional ones (`choices`)."""
 
+HADAS: dict[str, Any] = {
+    "supernet": "ofa-mbv3",
+    "classifier": "pool-linear",
+    "evaluation": "shared",
+    "thresholds": "continuous",
+    "strategy": "two-level",
+    "scheme": "distill",
+    "objectives": ["accuracy", "executed-macs"],
+    "search": {"initial": 20, "iterations": 15, "per_iteration": 20, "results": 4},
+    "training": {"epochs": 60, "batch_size": 64, "learning_rate": 0.003, "augment": ["shift", "flip"]},
+    "finetune": {"epochs": 20, "batch_size": 64, "learning_rate": 0.001, "augment": ["shift", "flip"]},
+}
+"""Settings of HADAS; the objective `energy-table` adds the energy of a device and its clock frequencies."""
+
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
@@ -83,5 +97,6 @@ def edanas_bundles() -> dict[str, Bundle]:
             SHALLOW_DEEP_PRESETS,
         ),
         "msunas": Bundle("MSuNAS (Lu et al., 2020): single-exit networks of OFA MobileNetV3.", MSUNAS),
+        "hadas": Bundle("HADAS (Bouzidi et al., 2022): backbones outside, exits inside.", HADAS),
         "cnas": Bundle("CNAS (Gambella et al., 2022): MSuNAS with constraints.", CNAS),
     }

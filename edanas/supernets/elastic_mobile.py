@@ -217,6 +217,12 @@ class ElasticMobileNet(Supernet):
         grey_in_channels_last(net.stages[0])
         return net
 
+    def sort_channels(self, trained: int = 1) -> None:
+        """Sort the inner channels of blocks by importance; see `Supernet.sort_channels`."""
+        for block in self.blocks:
+            if len(block.expand_ratio_list) > 1:
+                block.re_organize_middle_weights(expand_ratio_stage=trained - 1)
+
     def _staged(self, backbone: Backbone, make: Callable[[LayerSlice], nn.Module]) -> StagedBackbone:
         """Return a backbone in the supernet's training mode; `make` turns a slice into a layer."""
         plan = self.space.plan(backbone)

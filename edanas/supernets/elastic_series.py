@@ -12,6 +12,7 @@ from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet
 from edanas.core.types import Backbone, Task
+from edanas.supernets.channel_order import sort_series_block
 from edanas.supernets.memory_format import grey_in_channels_last
 from edanas.supernets.series_blocks import (
     Block1d,
@@ -23,7 +24,7 @@ from edanas.supernets.series_blocks import (
     masked,
     run_block,
 )
-from edanas.supernets.series_space import BlockPlan, SeriesPlan, SeriesSpace
+from edanas.supernets.series_space import BlockPlan, SeriesPlan, SeriesSpace, rounded
 
 
 class _SlicedConv:
@@ -186,6 +187,14 @@ class ElasticSeriesNet(Supernet):
                 _copy(shared, block, start)
         _copy(self.last_exit, net.head, 0)
         return net.train(self.training)
+
+    def sort_channels(self, trained: int = 1) -> None:
+        """Sort the inner channels of blocks by importance; see `Supernet.sort_channels`."""
+        largest = sorted(self.space.expansions)[-trained:]
+        for stage in self.stages:
+            for block in cast("nn.ModuleList", stage):
+                shared = cast("Block1d", block)
+                sort_series_block(shared, [rounded(shared.plan.in_channels, each) for each in largest])
 
     def _pairs(self, at: int, stage: Sequence[BlockPlan]) -> list[tuple[nn.Module, BlockPlan]]:
         return list(zip(cast("nn.ModuleList", self.stages[at]), stage, strict=False))

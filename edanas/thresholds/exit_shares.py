@@ -85,8 +85,8 @@ def affordable_shares(shares: Sequence[float], costs: Floats, budget: float) -> 
     positive = np.asarray(shares, dtype=np.float64).clip(_SMALLEST)
 
     def tilted(slope: float) -> Floats:
-        weights: Floats = positive * np.exp(-slope * (costs - costs[0]))
-        return weights / weights.sum()
+        weights = positive * np.exp(-slope * (costs - costs[0]))
+        return np.asarray(weights / weights.sum())
 
     if tilted(0.0) @ costs <= budget:
         return tilted(0.0)

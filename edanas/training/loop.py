@@ -5,7 +5,7 @@ import math
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,13 @@ class Training(ABC):
             images: Batch of B normalised images (B, C, R, R); R is the resolution.
             labels: Labels (B,), int64, or probabilities (B, K) of K classes for mixup.
         """
+
+    def own_state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds for this kind of training alone; empty by default."""
+        return {}
+
+    def load_own_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - few have such a state
+        """Restore what `own_state` returned; by default, do nothing."""
 
     @property
     def finished(self) -> bool:
@@ -282,7 +289,7 @@ class Training(ABC):
             self.average.apply()
         else:
             state |= {"optimizer": self.optimizer.state_dict(), "average": self.average.state()}
-            state |= {"learned": self.learned.state_dict()}
+            state |= {"learned": self.learned.state_dict(), "own": self.own_state()}
         weights = self._network.state_dict()
         try:
             check_finite(weights, f"training of the {self.checkpoint.of}, step {self.step}")
@@ -313,6 +320,7 @@ class Training(ABC):
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.average.load(state["average"])
                 self.learned.load_state_dict(state["learned"])
+                self.load_own_state(state.get("own", {}))
             self.finite.skipped = int(state["skipped"])
             self.finite.remember()
             self._seconds_per_step = None if state["each"] is None else float(state["each"])

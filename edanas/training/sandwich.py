@@ -41,7 +41,6 @@ from edanas.training.distillation import Teacher, distillation_targets
 from edanas.training.loop import SAVE_EVERY, Training
 from edanas.training.phase_plan import Moment, PhasePlan
 from edanas.training.precision import compute_precision
-from edanas.training.shrinking import Shrinking
 from edanas.training.steps import derive_seed, learning_rate, scheme_module, update
 
 _CACHED_KERNELS = 8192
@@ -176,7 +175,6 @@ class SandwichTraining(Training):
         space = space.whole()
         self.network, self.space, self.scheme, self.criterion = network, space, scheme, criterion
         self.largest, self.smallest = space.largest(), space.smallest()
-        self.shrinking = Shrinking(space)
         self.teacher: Teacher | None = None
         """Function that returns a teacher's class probabilities; `None`, the default, means no teacher.
 
@@ -230,13 +228,9 @@ class SandwichTraining(Training):
             ), 0.0
 
     def _students(self, rng: np.random.Generator) -> list[Backbone]:
-        """Return the smallest backbone and random backbones, within the limits of progressive shrinking."""
+        """Return the smallest backbone and random backbones."""
         count = self.settings.random_backbones
-        if not self.settings.shrinking:
-            return [self.smallest, *(self.space.sample_backbone(rng) for _ in range(count))]
-        done = self.schedule.done(self.step)
-        drawn = (self.shrinking.sample_backbone(rng, done) for _ in range(count))
-        return [self.shrinking.smallest(done), *drawn]
+        return [self.smallest, *(self.space.sample_backbone(rng) for _ in range(count))]
 
     def _moment(self, step: int) -> Moment:
         steps = self.schedule.steps

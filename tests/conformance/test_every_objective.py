@@ -14,6 +14,7 @@ OPTIONS = {
 
 def test_conforms(registry: Registry, name: str, tmp_path: Path) -> None:
     table = tmp_path / "table.yaml"
-    table.write_text("Logits-input:1x1x8-output:10: {mean: 0.5, count: 1}\n")
-    options = {**OPTIONS, "latency-table": {"path": str(table)}}
+    table.write_text("Logits-input:1x1x8-output:10: {mean: 0.5, count: 1, energy: 2.0}\n")
+    tables = {"paths": {"600": str(table), "1200": str(table)}}
+    options = {**OPTIONS, "latency-table": {"path": str(table)}, "energy-table": tables}
     check_objective(registry.create(KIND, name, options.get(name)))

@@ -22,6 +22,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "stem_stride": 1,
         "final_expand": 64,
     },
+    "shallow-deep": {"of": {"name": "resnet56", "width": 0.25, "resolutions": [16]}, "at": [0.3, 0.7]},
+    "resnet56": {"width": 0.25, "resolutions": [16]},
     "cascade": {
         "of": {
             "name": "ofa-mbv3",

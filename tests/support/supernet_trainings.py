@@ -9,6 +9,7 @@ from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
 from edanas.training.sandwich import SandwichTraining, SupernetWithExits
 from edanas.training.schemes import Joint
+from edanas.training.shrinking_training import ShrinkingTraining
 
 SETTINGS = replace(PLAIN, epochs=3, batch_size=32, augment=("shift", "erase"), label_smoothing=0.1, ema=0.9)
 
@@ -22,7 +23,8 @@ def fresh(source=None, dropout=0.3):
 
 
 def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=5, save_every=60.0):
-    return SandwichTraining(
+    kind = ShrinkingTraining if settings.shrinking else SandwichTraining
+    return kind(
         network or fresh(),
         over or space(),
         parts(),

@@ -192,19 +192,6 @@ def test_the_teacher_is_the_last_exit_that_the_phase_runs(tmp_path):
         )
 
 
-def test_shrinking_trains_smaller_kernels_only_in_later_steps(tmp_path, monkeypatch):
-    network, backbones = fresh(), []
-    settings = replace(SETTINGS, epochs=5, shrinking=True, ema=0.0)
-    training = trainer(tmp_path / "supernet.pt", network, settings)
-    original = network.logits
-    monkeypatch.setattr(network, "logits", lambda b, i, p: backbones.append(b) or original(b, i, p))
-    training.run(Silent())
-    largest = dict(space().largest().choices)
-    first = [dict(each.choices) for each in backbones[:3]]
-    assert all({**each, "resolution": 0} == {**largest, "resolution": 0} for each in first)
-    assert space().smallest() in backbones
-
-
 def test_random_backbones_differ_and_all_learn_from_the_largest(tmp_path, monkeypatch):
     network, calls, targets = fresh(), [], []
     training = trainer(tmp_path / "supernet.pt", network, replace(SETTINGS, random_backbones=3))

@@ -100,6 +100,16 @@ class Supernet(nn.Module, ABC):
         In eval mode, its outputs equal the outputs of the view of the same backbone.
         """
 
+    def sort_channels(self, trained: int = 1) -> None:
+        """Sort channels by importance, since smaller backbones use the first channels.
+
+        The outputs of the largest backbone do not change. By default, nothing is sorted.
+
+        Args:
+            trained: Number of the largest expansions that are trained already. Backbones with these
+                expansions have the same channels as before, in another order.
+        """
+
 
 class SupernetProvider(ABC):
     """A family of supernets: its search space, and the construction of its networks.
