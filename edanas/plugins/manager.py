@@ -71,6 +71,7 @@ BUILT_IN = (
     "edanas.strategies.local_search",
     "edanas.strategies.nested",
     "edanas.strategies.two_level",
+    "edanas.strategies.bayesian",
     "edanas.training.schemes",
     "edanas.training.sample_weights",
     "edanas.training.exit_and_inference",

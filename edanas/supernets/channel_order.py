@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from torch import nn
 
-from edanas.supernets.series_blocks import Block1d, NormalisedConv1d
+Normalised = tuple[nn.Conv2d, nn.BatchNorm2d]
+"""A convolution and the BatchNorm of its output."""
 
 
 def importance_order(importance: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
@@ -17,7 +19,7 @@ def importance_order(importance: torch.Tensor, sizes: Sequence[int]) -> torch.Te
 
     Args:
         importance: (C,) importance of each channel.
-        sizes: Numbers of first channels that backbones use already; each set of first channels stays.
+        sizes: Numbers of first channels that trained backbones use; each set of first channels stays.
 
     Example:
         >>> importance_order(torch.tensor([1.0, 2.0, 3.0, 4.0]), sizes=[])
@@ -33,29 +35,36 @@ def importance_order(importance: torch.Tensor, sizes: Sequence[int]) -> torch.Te
 
 
 @torch.no_grad()
-def sort_series_block(block: Block1d, sizes: Sequence[int]) -> None:
-    """Sort the inner channels of a block for series in place; see `importance_order`."""
-    if block.expand is None:
-        return
-    importance = block.project.conv.weight.abs().sum(dim=(0, 2, 3))
-    order = importance_order(importance, sizes)
-    for layer in (block.expand, block.depthwise):
-        _reorder_outputs(layer, order)
-    _reorder(block.project.conv.weight, order, dim=1)
-    if block.squeeze is not None:
-        _reorder(block.squeeze.reduce.weight, order, dim=1)
-        _reorder(block.squeeze.expand.weight, order)
-        if block.squeeze.expand.bias is not None:
-            _reorder(block.squeeze.expand.bias, order)
+def sort_inner_channels(
+    before: Sequence[Normalised],
+    project: nn.Conv2d,
+    squeeze: tuple[nn.Conv2d, nn.Conv2d] | None,
+    sizes: Sequence[int],
+    squeeze_sizes: Sequence[int] = (),
+) -> None:
+    """Sort the inner channels of a block in place; see `importance_order`.
+
+    Args:
+        before: The expansion and the depthwise convolution, whose outputs are the inner channels.
+        project: The projection, which reads the inner channels.
+        squeeze: The reducing and the expanding convolution of squeeze-and-excitation, or `None`.
+        sizes: Numbers of inner channels of trained backbones.
+        squeeze_sizes: Numbers of channels between the two convolutions of `squeeze` in trained backbones.
+    """
+    order = importance_order(project.weight.abs().sum(dim=(0, 2, 3)), sizes)
+    for convolution, norm in before:
+        _reorder(order, convolution.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    _reorder(order, project.weight, dim=1)
+    if squeeze is not None:
+        reduce, expand = squeeze
+        _reorder(order, reduce.weight, dim=1)
+        _reorder(order, expand.weight, expand.bias)
+        inside = importance_order(expand.weight.abs().sum(dim=(0, 2, 3)), squeeze_sizes)
+        _reorder(inside, reduce.weight, reduce.bias)
+        _reorder(inside, expand.weight, dim=1)
 
 
-def _reorder_outputs(layer: NormalisedConv1d, order: torch.Tensor) -> None:
-    """Reorder the output channels of a convolution, and of its BatchNorm."""
-    _reorder(layer.conv.weight, order)
-    for tensor in (layer.bn.weight, layer.bn.bias, layer.bn.running_mean, layer.bn.running_var):
+def _reorder(order: torch.Tensor, *tensors: torch.Tensor | None, dim: int = 0) -> None:
+    for tensor in tensors:
         if tensor is not None:
-            _reorder(tensor, order)
-
-
-def _reorder(tensor: torch.Tensor, order: torch.Tensor, dim: int = 0) -> None:
-    tensor.copy_(tensor.index_select(dim, order))
+            tensor.copy_(tensor.index_select(dim, order))

@@ -4,7 +4,7 @@ A dynamic layer holds the weights of its largest choice, and computes with a sli
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,9 +13,13 @@ from torch import nn
 from edanas.core.contracts import StagedBackbone, Supernet
 from edanas.core.kernel_reach import Reach
 from edanas.core.types import Backbone, Choice, Task
+from edanas.supernets.channel_order import sort_inner_channels
 from edanas.supernets.kernel_cutting import cut_kernel
 from edanas.supernets.memory_format import grey_in_channels_last
 from edanas.supernets.mobile_space import BlockPlan, MobileSpace, NetPlan
+
+_SQUEEZE, _DIVISOR = 4, 8
+"""Factor by which squeeze-and-excitation reduces channels, and the divisor of the result, as in `ofa`."""
 
 
 class LastExit(nn.Module):
@@ -219,9 +223,19 @@ class ElasticMobileNet(Supernet):
 
     def sort_channels(self, trained: int = 1) -> None:
         """Sort the inner channels of blocks by importance; see `Supernet.sort_channels`."""
-        for block in self.blocks:
-            if len(block.expand_ratio_list) > 1:
-                block.re_organize_middle_weights(expand_ratio_stage=trained - 1)
+        from ofa.utils import make_divisible
+
+        largest = sorted(self.space.expansions)[-trained:]
+        plans = [plan for stage in self.space.largest().stages for plan in stage]
+        for plan, shared in list(zip(plans, self.blocks, strict=True))[1:]:
+            block: Any = shared
+            sizes = [replace(plan, expand=each).mid_channels for each in largest]
+            expand, depthwise, squeeze = block.inverted_bottleneck, block.depth_conv, None
+            if plan.squeeze:
+                squeeze = depthwise.se.fc.reduce, depthwise.se.fc.expand
+            before = [(expand.conv.conv, expand.bn.bn), (depthwise.conv.conv, depthwise.bn.bn)]
+            inside = [make_divisible(size // _SQUEEZE, _DIVISOR) for size in sizes]
+            sort_inner_channels(before, block.point_linear.conv.conv, squeeze, sizes, inside)
 
     def _staged(self, backbone: Backbone, make: Callable[[LayerSlice], nn.Module]) -> StagedBackbone:
         """Return a backbone in the supernet's training mode; `make` turns a slice into a layer."""

@@ -4,6 +4,7 @@ Series (C, L) are features (C, 1, L), and convolutions are two-dimensional with 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet
 from edanas.core.types import Backbone, Task
-from edanas.supernets.channel_order import sort_series_block
+from edanas.supernets.channel_order import sort_inner_channels
 from edanas.supernets.memory_format import grey_in_channels_last
 from edanas.supernets.series_blocks import (
     Block1d,
@@ -192,9 +193,15 @@ class ElasticSeriesNet(Supernet):
         """Sort the inner channels of blocks by importance; see `Supernet.sort_channels`."""
         largest = sorted(self.space.expansions)[-trained:]
         for stage in self.stages:
-            for block in cast("nn.ModuleList", stage):
-                shared = cast("Block1d", block)
-                sort_series_block(shared, [rounded(shared.plan.in_channels, each) for each in largest])
+            for block in cast("list[Block1d]", stage):
+                expand, depthwise, plan = block.expand, block.depthwise, block.plan
+                if expand is None:
+                    continue
+                sizes = [rounded(plan.in_channels, each) for each in largest]
+                squeeze = None if block.squeeze is None else (block.squeeze.reduce, block.squeeze.expand)
+                inside = [replace(plan, mid_channels=size).inner for size in sizes]
+                before = [(expand.conv, expand.bn), (depthwise.conv, depthwise.bn)]
+                sort_inner_channels(before, block.project.conv, squeeze, sizes, inside)
 
     def _pairs(self, at: int, stage: Sequence[BlockPlan]) -> list[tuple[nn.Module, BlockPlan]]:
         return list(zip(cast("nn.ModuleList", self.stages[at]), stage, strict=False))

@@ -138,8 +138,8 @@ def test_networks_without_described_layers_are_refused(tmp_path):
     ("text", "message"),
     [
         (None, "cannot be read: No such file"),
-        ("", "does not map layers to latencies"),
-        ("- 1\n", "does not map layers to latencies"),
+        ("", "does not map layers to numbers"),
+        ("- 1\n", "does not map layers to numbers"),
         ("{}", "holds no layer"),
         ("a: [", "is not valid YAML"),
         (

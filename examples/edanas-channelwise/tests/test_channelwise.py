@@ -8,10 +8,13 @@ from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
+from edanas.supernets.baselines import VGG13
+from edanas.supernets.fixed_network import FixedProvider
 from edanas.testing import check_bundle, check_classifier, check_provider
 from torch.nn import functional as F
 
 from edanas_channelwise import ChannelwiseProvider, ColumnHead, LastColumn
+from edanas_channelwise.cut_cnn import CutCnnProvider
 
 TASK = Task(3, 5)
 CHOICES = {"resolution": 9, "group1.width": 0.5, "group2.width": 1.0, "group3.width": 0.5}
@@ -110,3 +113,96 @@ def test_a_search_finds_exits_between_groups(tmp_path):
     images = torch.randint(0, 256, (8, 1, 8, 8), dtype=torch.uint8)
     alone = torch.cat([network(image[None]).label for image in images])
     assert torch.equal(network(images).label, alone)
+
+
+def residual_net(in_channels, num_classes):
+    from torchvision.models.resnet import BasicBlock
+
+    shortcut = torch.nn.Sequential(torch.nn.Conv2d(8, 12, 1, 2, bias=False), torch.nn.BatchNorm2d(12))
+    stem = torch.nn.Sequential(torch.nn.Conv2d(in_channels, 8, 3, padding=1), torch.nn.ReLU())
+    depthwise = torch.nn.Sequential(torch.nn.Conv2d(12, 12, 3, padding=1, groups=12), torch.nn.Hardswish())
+    head = torch.nn.Sequential(
+        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(12, num_classes)
+    )
+    return [stem, BasicBlock(8, 8), BasicBlock(8, 12, 2, shortcut), depthwise], head
+
+
+def branching_net(in_channels, num_classes):
+    class Shuffle(torch.nn.Module):
+        def forward(self, features):
+            return torch.cat([features, features], dim=1)
+
+    stem = torch.nn.Sequential(torch.nn.Conv2d(in_channels, 8, 3), Shuffle())
+    return [stem, torch.nn.Identity()], torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.LazyLinear(num_classes)
+    )
+
+
+class OwnNet(FixedProvider):
+    exit_points = 3
+
+    def __init__(self, make=residual_net):
+        super().__init__((8, 10))
+        self.make = make
+
+    def parts(self, task):
+        return self.make(task.in_channels, task.num_classes)
+
+
+def test_the_cut_cnn_conforms():
+    check_provider(CutCnnProvider(OwnNet(), groups=3, shares=(0.25, 0.5, 0.75)), backbones=0)
+
+
+@pytest.mark.parametrize("make", ["residual", "vgg13"])
+def test_the_groups_of_a_cnn_are_the_cnn_without_connections_to_earlier_groups(make):
+    """The oracle is the given CNN itself, whose weights from later to earlier groups are set to zero."""
+    of = OwnNet() if make == "residual" else VGG13(width=0.125, resolutions=(8,))
+    provider = CutCnnProvider(of, groups=3)
+    backbone = Backbone.of({"resolution": 8, "group1.share": 0.25, "group2.share": 0.75})
+    torch.manual_seed(0)
+    supernet = provider.supernet(TASK)
+    for module in supernet.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.3, 0.3)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    supernet.eval()
+    images = torch.randn(3, 3, 8, 8)
+    networks = supernet.view(backbone), supernet.extract(backbone)
+    cut = provider.cut(backbone)
+    assert cut.shares == (0.25, 0.75, 1.0)
+    columns = []
+    for network in networks:
+        features, own = images, []
+        for stage in network.stages:
+            features = stage(features)
+            own.append(features[:, :, -1, 0])
+        columns.append(own)
+    for one, two in zip(*columns, strict=True):
+        assert torch.allclose(one, two, atol=1e-6)
+    cnn = supernet.cnn
+    with torch.no_grad():
+        for operation in cnn.operations:
+            if not cnn.mixes(operation) or operation.inputs[0] == "image":
+                continue
+            weight = cnn.module(operation.module).weight
+            for group in range(3):
+                first, end = cut.bounds(weight.shape[0], group)
+                weight[first:end, cut.bounds(weight.shape[1], group)[1] :] = 0.0
+    *stages, _ = cnn.network.children()
+    features = images
+    for stage in stages:
+        features = stage(features)
+    pooled = features.mean((2, 3)) if features.ndim == 4 else features.flatten(1)
+    assert torch.allclose(columns[0][-1], pooled, atol=1e-5)
+    first, _, whole = columns[0]
+    assert torch.equal(first, whole[:, : first.shape[1]])
+    assert networks[1](images).shape == (3, 5)
+
+
+def test_a_cnn_that_mixes_channels_otherwise_is_refused():
+    with pytest.raises(ConfigError, match=r"the CNN has the operation 'cat' .* before its classifier"):
+        CutCnnProvider(OwnNet(branching_net))
+    with pytest.raises(ConfigError, match="which has many backbones"):
+        CutCnnProvider(ChannelwiseProvider())
+    with pytest.raises(ConfigError, match=r"supernet.groups: found 5; allowed: 2 to 4"):
+        CutCnnProvider(OwnNet(), groups=5)

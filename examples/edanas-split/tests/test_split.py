@@ -11,10 +11,11 @@ from edanas.core.cut_backbones import completed
 from edanas.core.errors import ConfigError
 from edanas.core.types import Backbone, Metrics, SegmentCost, Task
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
-from edanas.testing import check_logger, check_objective
+from edanas.testing import check_criterion, check_logger, check_objective
 from edanas.testing.toy_networks import ToyProvider
+from sklearn.metrics import roc_auc_score
 
-from edanas_split import DeviceShare, SplitCost
+from edanas_split import DeviceShare, MetaInformation, SplitCost
 
 METRICS = Metrics(
     accuracy=0.9,
@@ -69,9 +70,46 @@ def test_what_is_sent_are_the_features_in_bytes():
     assert (figures.stages, figures.heads, figures.last) == ((0, 0, 0), (4 * 256, 4 * 96), 3 * 8 * 8)
 
 
-@pytest.mark.parametrize(("option", "value"), [("per_byte", -1.0), ("element_bytes", 0)])
+@pytest.mark.parametrize(("send", "sent"), [("features", 4 * 96), ("sample", 192), ("less", 192)])
+def test_what_is_sent_is_the_features_or_the_sample(send, sent):
+    features = SegmentCost(macs=100, params=10, activations=1, shape=(6, 4, 4))
+    head = SegmentCost(macs=100, params=10, activations=1, shape=(10, 1, 1))
+    stages = (features, features)
+    specimen = Specimen(
+        Backbone.of({"resolution": 8}), ToyProvider(), Task(3, 10), stages, (head,), head, lambda: None
+    )
+    objective = SplitCost(per_byte=10.0, element_bytes=4, send=send, per_transfer=500.0)
+    (meter,) = objective.meters
+    assert meter.figures(specimen).heads == (sent,)
+    metrics = replace(METRICS, exit_figures={meter.name: (None, float(sent), 320.0, 1_088.0)})
+    assert objective.value(metrics) == pytest.approx(4_000 + 0.3 * (500 + 10 * sent))
+
+
+def test_the_criterion_conforms():
+    check_criterion(MetaInformation())
+
+
+def test_the_decision_learns_which_answers_are_wrong():
+    """Confident answers for class 0 are wrong here; their meta-information has a third class close behind."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(1, 4, (400,), generator=generator)
+    logits = torch.randn(400, 4, generator=generator)
+    logits[torch.arange(400), labels] += 3.0
+    wrong = torch.rand(400, generator=generator) < 0.3
+    logits[wrong, 0] = logits[wrong].amax(dim=1) + 4.0
+    criterion = MetaInformation().build(4, 0)
+    criterion.fit([logits[:200]], labels[:200], (0,))
+    with torch.no_grad():
+        decision = criterion.after([logits[200:]], (0,))
+    correct = logits[200:].argmax(dim=1) == labels[200:]
+    assert roc_auc_score(correct, decision) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("per_byte", -1.0), ("element_bytes", 0), ("per_transfer", -2.0), ("send", "both")]
+)
 def test_an_option_out_of_range_is_named(option, value):
-    with pytest.raises(ConfigError, match=rf"objectives\.{option}: found {value}"):
+    with pytest.raises(ConfigError, match=rf"objectives\.{option}: found '?{value}"):
         SplitCost(**{option: value})
 
 

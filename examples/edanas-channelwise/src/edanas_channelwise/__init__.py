@@ -90,7 +90,7 @@ class Group(nn.Module):
             before = torch.cat([*known, layer(before)], dim=1)
             maps.append(before)
         column = torch.cat([*pooled, last(before).mean((2, 3))], dim=1)
-        return _packed([image, *maps], column)
+        return packed([image, *maps], column)
 
     def _unpacked(self, features: torch.Tensor) -> tuple[torch.Tensor, list[_Known], _Known]:
         """Split the output of the previous group into its parts.
@@ -112,7 +112,8 @@ class Group(nn.Module):
         return maps[0], [(each,) for each in maps[1:]], (features[:, :, -1].flatten(1),)
 
 
-def _packed(maps: Sequence[torch.Tensor], column: torch.Tensor) -> torch.Tensor:
+def packed(maps: Sequence[torch.Tensor], column: torch.Tensor) -> torch.Tensor:
+    """Return maps and the last column (B, P) as one tensor (B, P, R + 1, 1); see `Group`."""
     flat = torch.cat([each.flatten(1) for each in maps], dim=1)
     height = column.shape[1]
     columns = math.ceil(flat.shape[1] / height)
@@ -334,8 +335,10 @@ def _check(option: str, value: object, allowed: str, holds: bool) -> None:
 
 @hookimpl
 def edanas_supernet_providers() -> dict[str, Callable[..., SupernetProvider]]:
-    """Register the supernet provider for the setting `--set supernet=channelwise`."""
-    return {"channelwise": ChannelwiseProvider}
+    """Register the supernet providers `channelwise`, and `cut-cnn` for a given CNN, e.g. `cut-cnn:resnet18`."""
+    from edanas_channelwise.cut_cnn import CutCnnProvider
+
+    return {"channelwise": ChannelwiseProvider, "cut-cnn": CutCnnProvider}
 
 
 @hookimpl
