@@ -73,6 +73,7 @@ class Bayesian(Remembering):
 
         scale = np.maximum(self._space.counts - 1, 1)
         choices = torch.from_numpy(pool / scale)
+        parts = torch.split(choices, 128)
         chosen: list[int] = []
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -80,7 +81,7 @@ class Bayesian(Remembering):
             acquisition = _acquisition(genomes / scale, values, seed)
             for _ in range(count):
                 with torch.no_grad():
-                    gains = torch.cat([acquisition(part[:, None]) for part in choices.split(128)])  # type: ignore[no-untyped-call]
+                    gains = torch.cat([acquisition(part[:, None]) for part in parts])
                 gains[chosen] = -torch.inf
                 chosen.append(int(gains.argmax()))
                 acquisition.set_X_pending(choices[chosen])

@@ -3,18 +3,22 @@
 import json
 
 import edanas
+import numpy as np
 import pytest
 import torch
 from edanas.core.archive import Archive
-from edanas.core.contracts import Specimen
+from edanas.core.contracts import ExitInsight, Specimen
 from edanas.core.errors import ConfigError, CostError
-from edanas.core.types import Backbone, SegmentCost, Task
+from edanas.core.space import SearchSpace
+from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.cascade import CascadeProvider
-from edanas.testing import check_objective, check_provider
+from edanas.testing import check_objective, check_provider, check_surrogate
 from edanas.testing.toy_networks import ToyProvider
+from scipy.stats import kendalltau
 from torch.nn import functional as F
 
-from edanas_bits import BitOperations, BitsProvider, Quantised, quantised
+from edanas_bits import BitOperations, BitsProvider, Quantised, quantised, quantised_features
+from edanas_bits.predictor import TransferredPredictor
 
 
 def test_the_provider_conforms():
@@ -134,3 +138,69 @@ def test_a_search_chooses_bits(tmp_path):
     expected = [described["backbone"][f"stage{stage}.bits"] for stage in range(1, stages + 1)]
     assert [stage.bits for stage in network.backbone.stages[:stages]] == expected
     assert len(network(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).label) == 2
+
+
+def test_activations_are_rounded_for_each_sample_and_gradients_pass():
+    features = torch.randn(4, 3, 5, 5)
+    rounded = quantised_features(features, 3)
+    for sample, result in zip(features, rounded, strict=True):
+        step = sample.abs().max() / 3
+        assert len(result.unique()) <= 7
+        torch.testing.assert_close(result / step, (sample / step).round(), rtol=0, atol=1e-3)
+        torch.testing.assert_close(quantised_features(sample[None], 3)[0], result)
+    conv, images = torch.nn.Conv2d(3, 2, 3), features.requires_grad_()
+    out = Quantised(conv, 4, 3)(images)
+    expected = F.conv2d(quantised_features(images, 3), quantised(conv.weight, 4), conv.bias)
+    torch.testing.assert_close(out, expected)
+    out.sum().backward()
+    assert images.grad.abs().min() > 0
+
+
+def test_activations_and_float_networks_are_searched_and_counted():
+    provider = BitsProvider(ToyProvider(resolutions=(8,)), bits=(4, 8), activations=(4, 8), float_too=True)
+    check_provider(provider, backbones=0)
+    choices = {"quantised": 1}
+    for stage, (bits, activations) in enumerate([(4, 8), (8, 4), (4, 4)], start=1):
+        choices |= {f"stage{stage}.bits": bits, f"stage{stage}.activations": activations}
+    meter = BitOperations(activation_bits=6, head_bits=16).meters[0]
+    assert meter.figures(specimen(choices)).stages == (100 * 4 * 8, 200 * 8 * 4, 300 * 4 * 4)
+    assert meter.figures(specimen({"quantised": 0})).stages == (100 * 1024, 200 * 1024, 300 * 1024)
+
+
+def samples(count, seed, quantised_share):
+    """Return genomes and values: a smooth function of four genes, less what few bits cost."""
+    rng = np.random.default_rng(seed)
+    structure = rng.integers(0, 4, (count, 4)).astype(float)
+    flag = (rng.uniform(size=count) < quantised_share).astype(float)
+    bits = rng.integers(0, 3, (count, 2)) * flag[:, None]
+    value = np.sin(structure[:, 0]) + structure[:, 1] * structure[:, 2] / 4 - 0.5 * structure[:, 3]
+    loss = flag * (0.6 - 0.3 * bits[:, 0] + 0.2 * (2 - bits[:, 1]) * structure[:, 1] / 3)
+    return np.column_stack([structure, flag, bits]), value - loss
+
+
+def predictor(**options):
+    names = ["a", "b", "c", "d", "quantised", "stage1.bits", "stage2.activations"]
+    variables = tuple(Variable(name, tuple(range(4))) for name in names)
+    model = TransferredPredictor(**options)
+    model.inform(ExitInsight(SearchSpace(variables, (None,), 0), {}, lambda *_: 0.0))
+    return model
+
+
+def test_the_transferred_predictor_ranks_better_than_one_of_few_quantised_networks():
+    test_genomes, test_values = samples(200, seed=9, quantised_share=1.0)
+    taus = []
+    for seed in (0, 1, 2):
+        few, few_values = samples(16, seed, quantised_share=1.0)
+        many, many_values = samples(200, seed + 50, quantised_share=0.0)
+        both = np.concatenate([many, few]), np.concatenate([many_values, few_values])
+        pairs = (both, (few, few_values))
+        models = [predictor(seed=seed).fit(*each).predict(test_genomes) for each in pairs]
+        taus.append([kendalltau(each, test_values).statistic for each in models])
+    transferred, alone = np.mean(taus, axis=0)
+    assert transferred > alone + 0.1
+
+
+def test_the_predictor_conforms():
+    check_surrogate(TransferredPredictor)
+    with pytest.raises(ConfigError, match=r"surrogates\.steps: found 0; allowed: above 0"):
+        TransferredPredictor(steps=0)
