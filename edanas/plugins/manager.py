@@ -76,6 +76,7 @@ BUILT_IN = (
     "edanas.training.sample_weights",
     "edanas.training.exit_and_inference",
     "edanas.training.shallow_deep",
+    "edanas.training.idk",
     "edanas.data.arrays",
     "edanas.data.digits",
     "edanas.data.folder",

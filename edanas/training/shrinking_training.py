@@ -57,8 +57,9 @@ class ShrinkingTraining(SandwichTraining):
             targets, smoothing = mixed_targets(targets, probabilities, _TEACHER_SHARE, smoothing), 0.0
         total = 0.0
         for backbone in backbones:
-            logits = self._logits(_at_side(backbone, side), small, phase)
-            loss = self._loss(logits, targets, smoothing, phase)
+            at_side = _at_side(backbone, side)
+            logits = self._logits(at_side, small, phase)
+            loss = self._loss(logits, targets, smoothing, phase, at_side, small)
             (loss / len(backbones)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) / len(logits) / len(backbones)
         steps = max(1.0, now.share * self.schedule.steps)
@@ -96,8 +97,11 @@ class ShrinkingTraining(SandwichTraining):
         self, teacher: SupernetWithExits, images: torch.Tensor, side: int
     ) -> torch.Tensor:
         """Return the probabilities (B, K) of the full network's last exit for images of a side."""
-        last = Phase("teacher", (len(self.points) - 1,), (), ())
-        logits = teacher.logits(_at_side(self.largest, side), images, last)
+        rule, last = teacher.inference, len(self.points) - 1
+        exits = (last,) if rule is None else tuple(range(last + 1))
+        logits = teacher.logits(_at_side(self.largest, side), images, Phase("teacher", exits, (), ()))
+        if rule is not None:
+            logits = rule.corrected_for_training(logits, exits)
         return logits[-1].float().softmax(dim=1)
 
 

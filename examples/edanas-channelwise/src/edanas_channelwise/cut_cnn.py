@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any
 
 import torch
@@ -141,8 +141,14 @@ class Cut:
     shares: tuple[float, ...]
 
     def bounds(self, channels: int, group: int) -> tuple[int, int]:
-        """Return the first channel of a group, and the number of channels up to its end."""
-        ends = [0, *(max(1, round(share * channels)) for share in self.shares)]
+        """Return the first channel of a group, and the number of channels up to its end.
+
+        Each group has one channel or more.
+        """
+        ends, groups = [0], len(self.shares)
+        for at, share in enumerate(self.shares):
+            end = max(ends[-1] + 1, round(share * channels))
+            ends.append(min(end, channels - (groups - 1 - at)))
         return ends[group], ends[group + 1]
 
 
@@ -252,7 +258,12 @@ class CutCnnProvider(SupernetProvider):
         self.of, self.groups, self.shares = of, groups, tuple(sorted(set(shares)))
         self.exit_points = groups - 1
         self._sides: dict[tuple[int, int], dict[str, tuple[int, int]]] = {}
-        self.skeleton(Task(3, 2))
+        narrowest = min(each.channels for each in self.skeleton(Task(3, 2)).operations)
+        if narrowest < groups:
+            raise ConfigError(
+                f"supernet.groups: found {groups}, but a layer of the CNN has {narrowest} channels; allowed: at "
+                "most one group for each channel"
+            )
 
     def variables(self) -> tuple[Variable, ...]:
         """Return `resolution`, and `group<n>.share` for each group but the last, n from 1.
@@ -267,9 +278,10 @@ class CutCnnProvider(SupernetProvider):
         )
 
     def cut(self, backbone: Backbone) -> Cut:
-        """Return the groups of a backbone; a share that does not rise is raised to the share before it."""
-        shares = [float(backbone[f"group{at}.share"]) for at in range(1, self.groups)]
-        return Cut(int(backbone["resolution"]), (*accumulate(shares, max), 1.0))
+        """Return the groups of a backbone; a share that does not rise is raised to the next larger one."""
+        chosen = [self.shares.index(backbone[f"group{at}.share"]) for at in range(1, self.groups)]
+        rising = accumulate(chosen, lambda before, here: max(before + 1, here))
+        return Cut(int(backbone["resolution"]), (*(self.shares[at] for at in rising), 1.0))
 
     def skeleton(self, task: Task) -> Cnn:
         """Return the CNN without weights."""
@@ -287,14 +299,14 @@ class CutCnnProvider(SupernetProvider):
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
         """See `SupernetProvider.exit_channels`."""
         channels = self.skeleton(Task(3, 2)).operations[-1].channels
-        choices = [each.choices for each in self.variables() if each.name.endswith(".share")]
-        earlier: set[int] = set()
-        numbers = []
-        for each in choices:
-            # A share that does not rise is raised to a share before it.
-            earlier |= {max(1, round(float(share) * channels)) for share in each}
-            numbers.append(tuple(sorted(earlier)))
-        return tuple(numbers)
+        names = [each.name for each in self.variables() if each.name.endswith(".share")]
+        choices = [each.choices for each in self.variables() if each.name in names]
+        numbers: list[set[int]] = [set() for _ in names]
+        for chosen in product(*choices):
+            cut = self.cut(Backbone(tuple(zip(("resolution", *names), (0, *chosen), strict=True))))
+            for at, known in enumerate(numbers):
+                known.add(cut.bounds(channels, at)[1])
+        return tuple(tuple(sorted(each)) for each in numbers)
 
     def sides(self, cnn: Cnn, side: int) -> dict[str, tuple[int, int]]:
         """Return height and width of the output of each operation at a resolution."""
