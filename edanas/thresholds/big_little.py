@@ -27,8 +27,8 @@ class BigLittle(ThresholdSetter):
     `edanas.thresholds.agreement`. The target rate is the rate of differences on the calibration part.
 
     Source: Park et al., "Big/little deep neural network for ultra low power inference", CODES+ISSS 2015,
-    which checks the score margin of the little network: use the criterion `score-margin`. The size of a move
-    is ours.
+    which checks the score margin of the little network: use the criterion `score-margin`. The rule by which a
+    dynamic threshold moves is ours.
 
     Args:
         accuracy_drop: Accuracy that may be lost against the last exit on the calibration samples, as a

@@ -23,8 +23,8 @@ class IdkCascade(TrainingScheme):
         sum_n p_n (L_n + price c_n)
 
     with the cross-entropy L_n and the cost c_n of exit n, as a share of the cost of the last exit. Where
-    multiply-adds are unknown, exits are equally far apart. The
-    criterion must be differentiable; `learned-gate` has a gate at each exit.
+    multiply-adds are unknown, exits are equally far apart. The criterion must be differentiable;
+    `learned-gate` has a gate at each exit.
 
     Source: the cost-aware objective of Wang, Luo, Crankshaw, Tumanov, Yu and Gonzalez, "IDK Cascades: Fast
     deep learning by learning not to overthink", UAI 2018, for cascades of any length. The source trains the
@@ -59,11 +59,11 @@ class IdkCascade(TrainingScheme):
         """Return the loss of a batch; see `TrainingScheme.loss`."""
         if batch.phase.segments:
             return batch.cross_entropies().sum()
-        shares = exit_probabilities(batch.confidences()[:-1], batch.logits[0].new_ones(len(batch.logits[0])))
         losses = batch.sample_losses()
-        costs = (
-            [batch.costs[exit_] for exit_ in batch.phase.exits] if batch.costs else [0.0] * losses.shape[1]
-        )
+        exits = losses.shape[1]
+        costs = batch.costs or tuple((exit_ + 1) / exits for exit_ in range(exits))
+        gates = [each.to(losses.dtype) for each in batch.confidences()[:-1]]
+        shares = exit_probabilities(torch.stack([*gates, torch.ones_like(losses[:, 0])], dim=1))
         return (shares * (losses + self.price * losses.new_tensor(costs))).sum(dim=1).mean()
 
 

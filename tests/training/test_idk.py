@@ -1,6 +1,5 @@
 """The cost-aware loss of IDK cascades against a sum over all paths, and what it teaches gates."""
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -59,7 +58,7 @@ def trained_shares(price):
 
 
 def test_a_higher_price_lets_samples_exit_earlier():
-    costs = [float(np.dot(trained_shares(price), COSTS)) for price in (0.0, 0.5, 5.0)]
+    costs = [float(trained_shares(price) @ torch.tensor(COSTS)) for price in (0.0, 0.5, 5.0)]
     assert costs[0] > costs[1] > costs[2]
     assert costs[2] < 0.25
 
