@@ -18,7 +18,7 @@ SPACE = toy_space(layers=4)
 
 def evaluate(candidates):
     metrics = [ToyEvaluator().evaluate(each) for each in candidates]
-    return np.array([[minimised(o, m) for o in (ToyAccuracy(), ToyCost())] for m in metrics])
+    return np.array([minimised((ToyAccuracy(), ToyCost()), each) for each in metrics])
 
 
 def searched(strategy, seed, objectives):
