@@ -20,3 +20,18 @@ def scale_of(value: float) -> tuple[float, str]:
     """
     letter = next((letter for letter in reversed(LETTERS) if abs(value) >= SCALES[letter]), "")
     return SCALES[letter], letter
+
+
+def parse_amount(text: str) -> float | None:
+    """Return the number of a text such as `750k` or `5M`; `None` if the text has another form.
+
+    Example:
+        >>> parse_amount("750k"), parse_amount("5 apples")
+        (750000.0, None)
+    """
+    scale = SCALES.get(text[-1:], None)
+    number = text[:-1] if scale is not None else text
+    try:
+        return float(number.strip()) * (1.0 if scale is None else scale)
+    except ValueError:
+        return None

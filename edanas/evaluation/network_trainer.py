@@ -60,8 +60,8 @@ class NetworkTrainer:
             pace: Fits the number of steps to a time limit; `None` = the settings determine it.
         """
         run, recompute = self.run, partial(self.recalibrate, network)
-        costs = relative_costs(network, run.parts.task.in_channels) if run.scheme.uses_costs else ()
-        finetune(network, run.parts, settings, run.scheme, seed, bar, recompute, teacher, pace, costs)
+        macs = exit_macs(network, run.parts.task.in_channels) if run.scheme.uses_costs else ()
+        finetune(network, run.parts, settings, run.scheme, seed, bar, recompute, teacher, pace, macs)
         recompute()
         self.fit(network)
 
@@ -102,13 +102,22 @@ class NetworkTrainer:
 def relative_costs(network: ExitNetwork, in_channels: int) -> tuple[float, ...]:
     """Return the multiply-adds of a sample at each exit, as a share of those at the last exit.
 
+    Arguments are those of `exit_macs`.
+    """
+    macs = exit_macs(network, in_channels)
+    return tuple(each / macs[-1] for each in macs)
+
+
+def exit_macs(network: ExitNetwork, in_channels: int) -> tuple[float, ...]:
+    """Return the multiply-adds of a sample that exits at each exit.
+
     Args:
         network: The network; every head runs before the next exit.
         in_channels: Number of channels of its images.
     """
     heads = SelectionScheme(tuple(1.0 if n in network.points else None for n in range(network.exit_points)))
     macs = executed_per_exit(Anatomy.of(network, in_channels).costs, heads)
-    return tuple(float(each / macs[-1]) for each in macs[~np.isnan(macs)])
+    return tuple(float(each) for each in macs[~np.isnan(macs)])
 
 
 class _AllExits(nn.Module):

@@ -127,7 +127,82 @@ class UncertaintyGate(LearnedGate):
         return torch.stack([MaxProbability()(answer), ScoreMargin()(answer), *entropies], dim=1)
 
 
+class CumulativeGate(LearnedGate):
+    """The probability that a sample exits here or earlier, by the gates of all exits so far (NACHOS).
+
+    With gates b_j, the confidence at exit n is 1 minus the product of 1 - b_j over the placed exits j up to
+    n. The loss of a gate is the cross-entropy with the correctness of its exit, in which correct and wrong
+    samples of a batch have equal weights in sum. The last exit has no gate.
+
+    In the source a gate is one more output of the exit's classifier. Here it reads the class probabilities,
+    as the gates of `learned-gate`. The gates of earlier exit points run again at each exit, and count in its
+    cost.
+
+    Source: Gambella, Pomponi, Scardapane and Roveri, "NACHOS: Neural architecture search for hardware
+    constrained early exit neural networks", arXiv 2401.13330.
+
+    Args:
+        hidden: Number of units of a gate's hidden layer.
+        own: Weight of the loss of the gates; 0 leaves it out.
+
+    Raises:
+        ConfigError: An option is out of range.
+
+    Example:
+        >>> gates = CumulativeGate(hidden=4).build(classes=10, exit_points=2)
+        >>> first, second = (gates.after([torch.zeros(1, 10)] * ran, (0, 1)[:ran]) for ran in (1, 2))
+        >>> bool(first < second)
+        True
+    """
+
+    memory = True
+    cumulative = True
+
+    def build(self, classes: int, exit_points: int) -> "CumulativeGate":
+        """See `ExitReader.build`."""
+        criterion = CumulativeGate(self.hidden, self.own)
+        criterion.gates = super().build(classes, exit_points).gates
+        return criterion
+
+    def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
+        """See `SequenceCriterion.after`."""
+        ran = dict(zip(points, answers, strict=True))
+        passes = torch.ones_like(probabilities(answers[-1])[:, 0])
+        for point in range(points[-1] + 1):
+            # The gate of an exit point without an exit runs, too, so that costs do not depend on the scheme.
+            gate = self._gate_logit(ran.get(point, answers[-1]), point).sigmoid()
+            passes = passes * (1 - gate) if point in ran else passes
+        return 1 - passes
+
+    def loss(
+        self, answers: Sequence[torch.Tensor], points: Sequence[int], targets: torch.Tensor
+    ) -> torch.Tensor | float:
+        """See `ConfidenceCriterion.loss`. The loss is the mean over exits."""
+        last = len(self.gates) - 1
+        early = [
+            (answer.detach(), point) for answer, point in zip(answers, points, strict=True) if point < last
+        ]
+        if not self.own or not early:
+            return 0.0
+        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
+        losses = []
+        for answer, point in early:
+            gate_logits = self._gate_logit(answer, point)
+            correct = (answer.argmax(dim=1) == labels).to(gate_logits.dtype)
+            count = correct.sum()
+            weights = torch.where(
+                correct > 0, 0.5 / count.clamp_min(1), 0.5 / (len(labels) - count).clamp_min(1)
+            )
+            each = F.binary_cross_entropy_with_logits(gate_logits, correct, reduction="none")
+            losses.append((weights * each).sum())
+        return self.own * torch.stack(losses).mean()
+
+
 @hookimpl
 def edanas_confidence_criteria() -> dict[str, Callable[..., ConfidenceCriterion]]:
     """Register the gates by their names."""
-    return {"learned-gate": LearnedGate, "uncertainty-gate": UncertaintyGate}
+    return {
+        "learned-gate": LearnedGate,
+        "uncertainty-gate": UncertaintyGate,
+        "cumulative-gate": CumulativeGate,
+    }

@@ -55,6 +55,7 @@ BUILT_IN = (
     "edanas.thresholds.reject_options",
     "edanas.thresholds.exit_shares",
     "edanas.thresholds.big_little",
+    "edanas.thresholds.nachos",
     "edanas.surrogates.builtin",
     "edanas.goals.objectives",
     "edanas.goals.combined_objectives",
@@ -77,6 +78,7 @@ BUILT_IN = (
     "edanas.training.exit_and_inference",
     "edanas.training.shallow_deep",
     "edanas.training.idk",
+    "edanas.training.nachos",
     "edanas.data.arrays",
     "edanas.data.digits",
     "edanas.data.folder",
@@ -104,6 +106,7 @@ BUILT_IN = (
     "edanas.plugins.sound_sm",
     "edanas.plugins.baselines",
     "edanas.plugins.published_systems",
+    "edanas.plugins.nachos",
 )
 """Modules of the built-in plugins, in the order of loading."""
 

@@ -41,7 +41,7 @@ def finetune(
     recalibrate: Callable[[], None],
     teacher: Teacher | None = None,
     pace: Pace | None = None,
-    costs: tuple[float, ...] = (),
+    macs: tuple[float, ...] = (),
 ) -> None:
     """Train `network` on the train part, and set it to eval mode.
 
@@ -63,7 +63,7 @@ def finetune(
             Without mixup, the probabilities are computed once for each image of the train part.
         pace: Fits the number of steps to a time limit. With `None`, the default, the settings determine the
             number of steps. A training of 0 steps has no pace.
-        costs: See `ExitBatch.costs`; empty by default.
+        macs: Multiply-adds of a sample that exits at each exit; empty, the default, if unknown.
 
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
@@ -120,8 +120,9 @@ def finetune(
                     weights,
                     partial(run, images, phase),
                     tuple(network.parameters()),
-                    costs,
+                    tuple(each / macs[-1] for each in macs),
                     done / steps,
+                    macs[-1] if macs else 0.0,
                 )
                 loss = scheme.loss(batch) + batch.criterion_loss()
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -194,12 +194,8 @@ class JointCombined(TrainingScheme):
         count, first = len(batch.logits), batch.logits[0]
         if self.combine == "mean":
             return first.new_full((count, 1, 1), 1 / count).log()
-        shares, remaining = [], first.new_ones(len(first))
-        for confidence in batch.confidences()[:-1]:
-            shares.append(remaining * confidence.to(first.dtype))
-            remaining = remaining * (1 - confidence.to(first.dtype))
         # At a weight of 0 the logarithm and its gradient are infinite.
-        return torch.stack([*shares, remaining]).clamp_min(_SMALLEST_SHARE).log()[:, :, None]
+        return torch.stack(batch.exit_shares()).clamp_min(_SMALLEST_SHARE).log()[:, :, None]
 
 
 _SMALLEST_SHARE = 1e-12

@@ -10,6 +10,7 @@ KIND = "threshold setter"
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "budget": [{"max_macs": 500}, {"max_macs": "0.2K"}, {"min_accuracy": "60%"}],
     "eero": [{"max_macs": 500}, {"max_macs": "0.2K", "beta": 1.0}],
+    "nachos": [{}, {"max_macs": 600, "min_accuracy": "30%"}],
     "risk": [
         {"max_drop": 0.1},
         {"max_drop": "20%", "loss": "brier", "order": "shared"},

@@ -96,6 +96,9 @@ class ConfidenceCriterion(ExitReader, ABC):
         tensor([0.2500])
     """
 
+    cumulative: bool = False
+    """True if the confidence is the probability that a sample exits here or at an earlier exit."""
+
     assigns: bool = False
     """True if `assign` is implemented; a subclass that overrides `assign` gets this automatically."""
 

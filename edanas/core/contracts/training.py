@@ -76,6 +76,8 @@ class ExitBatch:
             restore it.
         costs: Multiply-adds of a sample that exits at each exit of the network, as a share of those at the
             last exit; empty if unknown. Schemes with `uses_costs` get them.
+        macs: Multiply-adds of a sample that exits at the last exit; 0 if unknown, as in the training of a
+            supernet.
         progress: Fraction of the phase's steps that are done, from 0 to below 1.
 
     Example:
@@ -98,6 +100,7 @@ class ExitBatch:
     trained: Sequence[nn.Parameter] = ()
     costs: tuple[float, ...] = ()
     progress: float = 0.0
+    macs: float = 0.0
 
     def sample_losses(self, logits: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """Return the cross-entropy (B, E) of each sample at each exit; their means are `cross_entropies`.
@@ -130,6 +133,21 @@ class ExitBatch:
         """
         at = self._at
         return [self.criterion.after(self.logits[:ran], at[:ran]) for ran in range(1, len(at) + 1)]
+
+    def exit_shares(self) -> list[torch.Tensor]:
+        """Return the probability (B,) that a sample exits at each exit of the phase; the sum is 1.
+
+        With gates b_n, the confidences of the exits, it is b_n times the product of 1 - b_j over earlier
+        exits j. The last exit of the phase has the rest.
+        """
+        shares = []
+        remaining = torch.ones_like(self.logits[0][:, 0])
+        for confidence in self.confidences()[:-1]:
+            stays = 1 - confidence.to(remaining.dtype)
+            after = torch.minimum(stays, remaining) if self.criterion.cumulative else remaining * stays
+            shares.append(remaining - after)
+            remaining = after
+        return [*shares, remaining]
 
     def criterion_loss(self) -> torch.Tensor | float:
         """Return the loss of the confidence criterion; 0 for most criteria."""
