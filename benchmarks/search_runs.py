@@ -6,11 +6,9 @@ import platform
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,10 @@ from filelock import FileLock
 from search_functions import Function, plain_space
 from search_rivals import OURS, Options, Recorder, Spent, method
 
+from edanas.core.durations import LONGEST
+from edanas.core.errors import CandidateError
 from edanas.core.space import SearchSpace
+from edanas.executors.process import Process
 
 PACKAGES = ("numpy", "scipy", "torch", "pymoo", "optuna", "botorch", "gpytorch")
 
@@ -230,9 +231,11 @@ def _answers(jobs: Sequence[Job], workers: int) -> Iterator[Run]:
     if not workers:
         yield from map(one, jobs)
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(one, job) for job in jobs]):
-            yield future.result()
+    with closing(Process(min(workers, len(jobs)), threads=1, timeout=LONGEST)) as executor:
+        for _, answer in executor.as_completed(one, jobs):
+            if isinstance(answer, CandidateError):
+                raise answer
+            yield answer
 
 
 def _line(run: Run) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import RunError
+from edanas.core.file_systems import file_system, is_shared
 from edanas.core.records import MISMATCH, checksum, parse
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 
@@ -56,6 +57,12 @@ CREATE TABLE profiles (
 _EVALUATION = "iteration, id, genome, candidate, status, error, metrics, seconds, violation"
 """Columns of an evaluation, without its number and its checksum."""
 
+_HEADER = 20
+"""Number of bytes of a SQLite file up to its journal: 1 is a rollback journal, 2 a write-ahead log."""
+
+_PATIENCE = 60.0
+"""Seconds for which the writer waits for readers of a file with a rollback journal."""
+
 _DAMAGE = "the file is damaged; restore a copy, or start again in another folder"
 
 _ADVICE = {
@@ -67,6 +74,7 @@ _ADVICE = {
     sqlite3.SQLITE_NOTADB: "this is not an archive; move it away, or choose another folder",
     sqlite3.SQLITE_CORRUPT: _DAMAGE,
     sqlite3.SQLITE_BUSY: "another program holds the file; close it and run again",
+    sqlite3.SQLITE_PROTOCOL: "the file system does not lock files; choose a folder on a local disk",
     sqlite3.SQLITE_LOCKED: "another program holds the file; close it and run again",
 }
 
@@ -75,7 +83,8 @@ class Archive:
     """The evaluated candidates of one run, their exit profiles, and notes on the run.
 
     A note is a JSON value with a key. Several processes may read the archive while one process appends to
-    it. The archive is a context manager, which closes the file.
+    it. The file has a write-ahead log, or a rollback journal on a file system of several machines. The
+    archive is a context manager, which closes the file.
 
     Args:
         folder: The run's folder, created if it is missing. The archive is its file `archive.sqlite`.
@@ -103,7 +112,7 @@ class Archive:
                 self._connection = sqlite3.connect(self._address(), isolation_level=None, uri=True)
             else:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = sqlite3.connect(self.path, isolation_level=None)
+                self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE)
         # Damaged text is read too, so that the message can name its row.
         self._connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         try:
@@ -118,17 +127,21 @@ class Archive:
     def _address(self) -> str:
         """Return the URI with which SQLite opens the file for reading.
 
-        If there is no write-ahead log, no process writes to the file, and the URI marks it as immutable.
-        Without the mark, SQLite would leave further files in the folder, or fail in a read-only folder.
+        The header of the file states the kind of journal. If that is a write-ahead log, but the log does not
+        exist, no process writes to the file. The URI then marks the file as immutable. Without the mark,
+        SQLite would leave further files in the folder, or fail in a read-only folder. A file with a rollback
+        journal is locked while a row is read, and the writer waits.
         """
-        unchanging = not Path(f"{self.path}-wal").exists()
+        with self.path.open("rb") as file:
+            header = file.read(_HEADER)
+        unchanging = header[-1:] == b"\2" and not Path(f"{self.path}-wal").exists()
         return f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if unchanging else ''}"
 
     def _open(self) -> None:
         if self._tables():
             self._check()
         with self._reported():
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._choose_journal()
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("BEGIN IMMEDIATE")
             if not self._tables():
@@ -140,6 +153,29 @@ class Archive:
             self._connection.execute("COMMIT")
         self._sealed = self._sealed_tables()
         self.meta()
+
+    def _choose_journal(self) -> None:
+        """Use a write-ahead log, or a rollback journal on file systems that several machines may use.
+
+        A write-ahead log needs memory that all processes share, so it is unsafe between machines.
+
+        Raises:
+            RunError: The file system permits no rollback journal.
+        """
+        kind = file_system(self.path)
+        journal = "delete" if is_shared(kind) else "wal"
+        advice = "choose an --out on a local disk, and copy the folder when the run is finished"
+        try:
+            present = self._rows(f"PRAGMA journal_mode = {journal}")[0][0]
+        except RunError as error:
+            if journal == "wal":
+                raise
+            raise RunError(f"{error}. The file system is of kind {kind}; otherwise, {advice}") from error
+        if journal == "delete" and present != journal:
+            raise RunError(
+                f"{self.path}: found journal mode '{present}' on a file system of kind {kind}; allowed: "
+                f"'delete'. Close the programs that read the folder, or {advice}"
+            )
 
     def _sealed_tables(self) -> frozenset[str]:
         """Return the tables with a column of checksums, which an archive of an older version lacks."""

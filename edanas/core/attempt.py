@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from edanas.core.contracts import Evaluator
 from edanas.core.errors import CandidateError
+from edanas.core.rungs import Trial
 from edanas.core.types import Candidate, ExitProfile, Metrics
 from edanas.core.visible import visible
 
@@ -29,15 +30,27 @@ class Attempt:
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
 
-    def __call__(self, candidate: Candidate) -> "AttemptResult":
-        """Evaluate `candidate` once; returned metrics hold finite Python numbers."""
+    def __call__(self, item: Candidate | Trial) -> "AttemptResult":
+        """Evaluate a candidate once; returned metrics hold finite Python numbers."""
         start = perf_counter()
+        candidate = item.candidate if isinstance(item, Trial) else item
+        partial, has_stopped = list[Metrics](), False
+
+        def stops(rung: int, metrics: Metrics) -> bool:
+            nonlocal has_stopped
+            partial.append(as_archived(metrics))
+            has_stopped = isinstance(item, Trial) and item.rule(rung, partial[-1])
+            return has_stopped
+
         try:
-            metrics = as_archived(self.evaluator.evaluate(candidate))
+            if isinstance(item, Trial):
+                metrics = as_archived(self.evaluator.evaluate_in_rungs(candidate, stops))
+            else:
+                metrics = as_archived(self.evaluator.evaluate(candidate))
             profile = self.evaluator.profile(candidate)
         except (Exception, SystemExit) as error:
             return AttemptResult(reason(error), perf_counter() - start, None)
-        return AttemptResult(metrics, perf_counter() - start, profile)
+        return AttemptResult(metrics, perf_counter() - start, profile, tuple(partial), has_stopped)
 
 
 class AttemptResult(NamedTuple):
@@ -47,11 +60,15 @@ class AttemptResult(NamedTuple):
         outcome: Metrics of the candidate, or the reason for the failure.
         seconds: Duration of the attempt.
         profile: Exit profile of the candidate; `None` if the evaluation failed or keeps no profiles.
+        partial: Metrics at the end of each rung of the training but the last.
+        stopped: True if the training ended early, at the last rung of `partial`.
     """
 
     outcome: Metrics | str
     seconds: float
     profile: ExitProfile | None
+    partial: tuple[Metrics, ...] = ()
+    stopped: bool = False
 
 
 def reason(error: BaseException) -> str:

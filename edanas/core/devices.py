@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING
 
 from edanas.core.errors import ConfigError
-from edanas.core.machine import usable_cores
+from edanas.core.machine import processor_name, usable_cores
 from edanas.core.settings import Settings
 
 if TYPE_CHECKING:
     import torch
+
+_assigned: int | None = None
+"""Number of the GPU of this process; `None` = no GPU was assigned."""
 
 
 def device_of(settings: Settings) -> "torch.device":
@@ -37,6 +40,44 @@ def named_device(name: str) -> "torch.device":
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(f"device: '{name}' does not exist; found {count} CUDA devices; try 'auto'")
     return device
+
+
+def assign_gpu(index: int) -> None:
+    """Assign a GPU to this process; settings that name the CPU or one GPU come first.
+
+    Args:
+        index: Number of the GPU; with fewer GPUs, the numbers begin again.
+    """
+    global _assigned
+    _assigned = index
+
+
+def worker_device(settings: Settings) -> "torch.device":
+    """Return the device of a worker, which may be on another machine than the calling process.
+
+    `auto` and `cuda` are the GPU that `assign_gpu` assigned, or the first GPU. `cuda:N` is the only GPU if
+    the worker has one GPU. Errors as in `named_device`.
+
+    Example:
+        >>> worker_device(Settings(device="cpu"))
+        device(type='cpu')
+    """
+    import torch
+
+    device = settings.device
+    count = torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
+    if count == 1 and device != "auto":
+        device = "cuda"
+    if count and device in {"auto", "cuda"}:
+        device = f"cuda:{(_assigned or 0) % count}"
+    return named_device(device)
+
+
+def device_kind(device: "torch.device") -> str:
+    """Return the name of a GPU or processor; workers of equal names measure comparable times."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def threads_of(settings: Settings) -> int:

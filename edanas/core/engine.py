@@ -18,10 +18,11 @@ import numpy.typing as npt
 from edanas.core.archive import Archive
 from edanas.core.attempt import Attempt, AttemptResult
 from edanas.core.contracts import Evaluator, Executor, IterationSummary, Objective, SearchStrategy
-from edanas.core.errors import InfeasibleError, Interrupted
+from edanas.core.errors import CandidateError, InfeasibleError, Interrupted
 from edanas.core.feasible import Feasibility
 from edanas.core.ledger import Front, Ledger
 from edanas.core.progress import Bar, Progress, Silent
+from edanas.core.rungs import Rungs, rung_note
 from edanas.core.settings import SearchSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Evaluation
@@ -29,8 +30,8 @@ from edanas.core.types import Candidate, Evaluation
 COMPLETED, EXHAUSTED, CONVERGED = "completed", "exhausted", "converged"
 """Reasons why a search stopped: iterations done, space exhausted, or too little gain of hypervolume."""
 
-MAX_EVALS, TIME_LIMIT = "max_evals", "time_limit"
-"""Reasons why a search stopped: the number of evaluations or the time reached its limit."""
+MAX_EVALS, MAX_EPOCHS, TIME_LIMIT = "max_evals", "max_epochs", "time_limit"
+"""Reasons why a search stopped: evaluations, epochs of candidates or the time reached their limit."""
 
 HYPERVOLUME_BOX = "hypervolume_box"
 """Key of the archive's note with the ideal point and the reference point of the hypervolume."""
@@ -71,7 +72,8 @@ class SearchOutcome:
         genomes: Canonical genomes (n, D) of the evaluated candidates, D genes each.
         hypervolumes: Hypervolume after the initial archive and after each iteration. The last iteration may
             be incomplete.
-        stopped: Reason for the end: `completed`, `exhausted`, `converged`, `max_evals` or `time_limit`.
+        stopped: Reason for the end: `completed`, `exhausted`, `converged`, `max_evals`,
+            `max_epochs` or `time_limit`.
 
     Example:
         >>> SearchOutcome((), np.zeros((0, 3), dtype=np.int64), (0.5, 0.6), COMPLETED).hypervolumes[-1]
@@ -91,7 +93,7 @@ class SearchSetup:
     Args:
         space: Maps genomes to candidates.
         strategy: A started search strategy that has received no evaluation yet.
-        evaluator: A prepared evaluator.
+        evaluator: A prepared evaluator, or an attempt with it that the executor recognises.
         executor: Runs the evaluations; the engine closes it when the search ends.
         objectives: The J objectives.
         settings: The length of the search. The time limit counts from the call of `Engine.run`, so that a run
@@ -111,7 +113,7 @@ class SearchSetup:
 
     space: SearchSpace
     strategy: SearchStrategy
-    evaluator: Evaluator
+    evaluator: Evaluator | Attempt
     executor: Executor
     objectives: Sequence[Objective]
     settings: SearchSettings
@@ -140,8 +142,10 @@ class Engine:
         self.archive = archive
         self.notify = notify
         self.progress = progress
-        self._attempt = Attempt(setup.evaluator)
+        evaluator = setup.evaluator
+        self._attempt = evaluator if isinstance(evaluator, Attempt) else Attempt(evaluator)
         self._limits = setup.limits
+        self._rungs = Rungs(self._attempt.evaluator, setup.strategy, setup.objectives)
         self._ledger = Ledger(setup.objectives, setup.front, setup.limits)
         self._refused: dict[str, tuple[float, Candidate]] = {}
         self._deadline = math.inf
@@ -172,8 +176,10 @@ class Engine:
         settings = self.settings
         if settings.time_limit:
             self._deadline = monotonic() + settings.time_limit
+        notes = self.archive.meta()
         for genome, evaluation in self.archive.replay():
             self._ledger.add(genome, evaluation, self.archive.get_profile(evaluation.candidate.id))
+            self._rungs.replay(notes.get(rung_note(evaluation.candidate.id)))
         initial = self._affordable(settings.initial)
         with self.progress.task("Initial archive", initial) as bar:
             new = self._round(0, self.strategy.initial, settings.initial, bar)
@@ -181,19 +187,37 @@ class Engine:
             hypervolumes = [self._finish(0, new, ideal, reference)]
         rest = self._affordable(settings.initial + settings.iterations * settings.per_iteration) - initial
         with (self.progress if rest else Silent()).task("Search", rest) as bar:
-            for iteration in range(1, settings.iterations + 1):
-                if self._stopped:
-                    break
-                new = self._round(iteration, self._ask, settings.per_iteration, bar)
-                if self._ledger.rows(iteration):
-                    hypervolumes.append(self._finish(iteration, new, ideal, reference))
-                    bar.advance(0, f"hypervolume {hypervolumes[-1]:.4f}")
-                if not self._stopped and self._has_converged(hypervolumes):
-                    self._stopped = CONVERGED
+            if not self._stopped:
+                self._iterate(hypervolumes, ideal, reference, bar)
         genomes = np.array(self._ledger.genomes, dtype=np.int64)
         return SearchOutcome(
             tuple(self._ledger.evaluations), genomes, tuple(hypervolumes), self._stopped or COMPLETED
         )
+
+    def _iterate(
+        self,
+        hypervolumes: list[float],
+        ideal: npt.NDArray[np.float64],
+        reference: npt.NDArray[np.float64],
+        bar: Bar,
+    ) -> None:
+        """Complete the iterations after the initial archive, and append their hypervolumes to the list.
+
+        Args:
+            hypervolumes: Hypervolume after the initial archive.
+            ideal: Ideal point (J,) of the hypervolume.
+            reference: Reference point (J,) of the hypervolume.
+            bar: The progress bar; it moves by one step for each candidate.
+        """
+        for iteration in range(1, self.settings.iterations + 1):
+            if self._stopped:
+                break
+            new = self._round(iteration, self._ask, self.settings.per_iteration, bar)
+            if self._ledger.rows(iteration):
+                hypervolumes.append(self._finish(iteration, new, ideal, reference))
+                bar.advance(0, f"hypervolume {hypervolumes[-1]:.4f}")
+            if not self._stopped and self._has_converged(hypervolumes):
+                self._stopped = CONVERGED
 
     def _has_converged(self, hypervolumes: Sequence[float]) -> bool:
         """Return true if the hypervolume grew by at most `min_gain` in the last `patience` iterations."""
@@ -221,7 +245,11 @@ class Engine:
             new = self._extend(iteration, ask, count, bar)
         elif iteration and self.archive.meta().get(_FINISHED, 0) <= iteration:
             ask()  # a killed process did not record the strategy's notes
-        rows = self._ledger.rows(iteration)
+        self._tell(self._ledger.rows(iteration))
+        return new
+
+    def _tell(self, rows: Sequence[int]) -> None:
+        """Pass the evaluations with the indices `rows` to the strategy; do nothing if there are none."""
         if rows:
             self.strategy.tell(
                 np.array([self._ledger.genomes[i] for i in rows], dtype=np.int64),
@@ -229,7 +257,6 @@ class Engine:
                 [self.archive.get_profile(self._ledger.evaluations[i].candidate.id) for i in rows],
                 np.array([self._ledger.excesses[i] for i in rows], dtype=np.float64),
             )
-        return new
 
     def _extend(self, iteration: int, ask: Callable[[], list[Candidate]], count: int, bar: Bar) -> int:
         """Evaluate the candidates that an iteration still lacks, until a limit of evaluations or time.
@@ -249,18 +276,21 @@ class Engine:
             self._stopped = EXHAUSTED
             return 0
         if [candidate.id for candidate in plan[: len(recorded)]] != recorded:
-            self.progress.say(
-                f"iteration {iteration}: the search strategy chooses other candidates than before the "
-                "interruption; the evaluations from before stay in the archive"
-            )
+            self._say_other_candidates(iteration)
         missing = [c for c in plan if c.id not in recorded][: count - len(recorded)]
         due = missing[: self._affordable(len(self._ledger) + len(missing)) - len(self._ledger)]
         done = self._evaluate(iteration, due, bar)
         if done < len(due):
             self._stopped = TIME_LIMIT
         elif done < len(missing):
-            self._stopped = MAX_EVALS
+            self._stopped = self._limit_of(len(self._ledger) + 1)
         return done
+
+    def _say_other_candidates(self, iteration: int) -> None:
+        self.progress.say(
+            f"iteration {iteration}: the search strategy chooses other candidates than before the "
+            "interruption; the evaluations from before stay in the archive"
+        )
 
     def _plan(self, ask: Callable[[], list[Candidate]], recorded: set[str], count: int) -> list[Candidate]:
         """Return the candidates of an iteration: at most `count` of the strategy's choices.
@@ -285,27 +315,44 @@ class Engine:
 
     def _evaluate(self, iteration: int, candidates: Sequence[Candidate], bar: Bar) -> int:
         """Evaluate and archive candidates in order; return the number of evaluated candidates."""
-        answers = self.executor.run(self._attempt, self._until_deadline(candidates))
+        size = min([*self._ledger.rows(iteration), len(self._ledger)])
+        items = (self._rungs.item(each, size) for each in self._until_deadline(candidates))
+        answers = self.executor.run(self._attempt, items)
         done = 0
         for candidate, answer in zip(candidates, answers, strict=False):
-            evaluation = self._ledger.to_evaluation(candidate, iteration, answer)
-            genome = self.space.encode(candidate)
-            profile = answer.profile if isinstance(answer, AttemptResult) else None
-            if profile is not None:
-                # Stored before the evaluation: every archived candidate has its profile, even after a kill.
-                self.archive.put_profile(candidate.id, profile)
-            self.archive.append(evaluation, genome)
-            self._ledger.add(genome, evaluation, profile)
+            self._record(iteration, candidate, answer, bar)
             done += 1
-            bar.advance(1, "" if evaluation.ok else f"{candidate.id} failed: {evaluation.error}")
-            self.notify(EVALUATED, evaluation=evaluation)
         return done
+
+    def _record(
+        self, iteration: int, candidate: Candidate, answer: AttemptResult | CandidateError, bar: Bar
+    ) -> None:
+        """Archive the evaluation of a candidate, and report it."""
+        evaluation = self._ledger.to_evaluation(candidate, iteration, answer)
+        genome = self.space.encode(candidate)
+        profile = answer.profile if isinstance(answer, AttemptResult) else None
+        if profile is not None:
+            # Stored before the evaluation: every archived candidate has its profile, even after a kill.
+            self.archive.put_profile(candidate.id, profile)
+        partial = answer.partial if isinstance(answer, AttemptResult) and evaluation.ok else ()
+        if partial:
+            stopped = isinstance(answer, AttemptResult) and answer.stopped
+            self.archive.set_meta(rung_note(candidate.id), self._rungs.record(partial, stopped=stopped))
+        else:
+            self._rungs.replay(None)
+        self.archive.append(evaluation, genome)
+        self._ledger.add(genome, evaluation, profile)
+        bar.advance(1, "" if evaluation.ok else f"{candidate.id} failed: {evaluation.error}")
+        self.notify(EVALUATED, evaluation=evaluation)
 
     def _until_deadline(self, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
         for candidate in candidates:
-            if self._ledger.evaluations and monotonic() >= self._deadline:
+            if self._is_late():
                 return
             yield candidate
+
+    def _is_late(self) -> bool:
+        return bool(self._ledger.evaluations) and monotonic() >= self._deadline
 
     def _box(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the ideal and the reference point of the hypervolume; archive both once they are final.
@@ -337,7 +384,8 @@ class Engine:
             reference: Reference point (J,) of the hypervolume.
         """
         rows = self._ledger.rows(iteration)
-        size = rows[-1] + 1
+        # In an asynchronous search, the last evaluation of an earlier iteration may come later.
+        size = 1 + max(i for i, e in enumerate(self._ledger.evaluations) if e.iteration <= iteration)
         volume = self._ledger.hypervolume(size, ideal, reference)
         unannounced = new or self.archive.meta().get(_FINISHED, 0) <= iteration
         if unannounced and self._stopped != TIME_LIMIT:
@@ -362,9 +410,22 @@ class Engine:
 
     def _spent_budget(self) -> str:
         """Return the name of the limit that forbids another evaluation; empty if there is none."""
-        if self._affordable(len(self._ledger) + 1) <= len(self._ledger):
+        limit = self._limit_of(len(self._ledger) + 1)
+        return limit or (TIME_LIMIT if self._is_late() else "")
+
+    def _limit_of(self, evaluations: int) -> str:
+        """Return the name of the limit that so many evaluations exceed; empty if there is none."""
+        if self.settings.max_evals and evaluations > self.settings.max_evals:
             return MAX_EVALS
-        return TIME_LIMIT if self._ledger.evaluations and monotonic() >= self._deadline else ""
+        return MAX_EPOCHS if self._affordable(evaluations) < evaluations else ""
 
     def _affordable(self, evaluations: int) -> int:
-        return min(evaluations, self.settings.max_evals or evaluations)
+        """Return the largest number of evaluations, up to a number, within the limits of both settings.
+
+        Trainings of further candidates count as whole trainings, so that the number does not depend on the
+        order in which workers finish.
+        """
+        most = min(evaluations, self.settings.max_evals or evaluations)
+        if self.settings.max_epochs:
+            most = min(most, len(self._ledger) + self._rungs.affordable(self.settings.max_epochs))
+        return most

@@ -88,7 +88,7 @@ class Ledger:
         The evaluation is a failure, too, if an objective or a constraint cannot be computed.
         """
         result = AttemptResult(reason(answer), 0.0, None) if isinstance(answer, CandidateError) else answer
-        outcome, seconds, profile = result
+        outcome, seconds, profile = result[:3]
         if isinstance(outcome, Metrics):
             try:
                 violation = float(self._measured(candidate, outcome, profile).violations.min())

@@ -22,9 +22,15 @@ class Progress(Protocol):
         """Show one line of text above the bars."""
 
 
-class _SilentBar:
+class SilentBar:
+    """A `Bar` that shows nothing.
+
+    Example:
+        >>> SilentBar().advance()
+    """
+
     def advance(self, steps: int = 1, note: str = "") -> None:
-        pass
+        """See `Bar.advance`."""
 
 
 class Silent:
@@ -38,7 +44,73 @@ class Silent:
     @contextmanager
     def task(self, label: str, total: int | None) -> Iterator[Bar]:
         """See `Progress.task`."""
-        yield _SilentBar()
+        yield SilentBar()
 
     def say(self, line: str) -> None:
         """See `Progress.say`."""
+
+
+class RecordedLines(Silent):
+    """A `Progress` that shows no bars and records its lines.
+
+    Example:
+        >>> progress = RecordedLines()
+        >>> progress.say("done")
+        >>> progress.lines
+        ['done']
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """See `Progress.say`."""
+        self.lines.append(line)
+
+
+class LocalBar:
+    """A bar of this process: its pickle is a bar that shows nothing.
+
+    Args:
+        bar: The bar on display.
+
+    Example:
+        >>> import pickle
+        >>> pickle.loads(pickle.dumps(LocalBar(None))).advance()
+    """
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """See `Bar.advance`."""
+        self.bar.advance(steps, note)
+
+    def __reduce__(self) -> tuple[type[SilentBar], tuple[()]]:
+        return SilentBar, ()
+
+
+class LocalProgress:
+    """A `Progress` of this process: its pickle is one that shows nothing.
+
+    Args:
+        progress: The display.
+
+    Example:
+        >>> import pickle
+        >>> pickle.loads(pickle.dumps(LocalProgress(Silent()))).say("not shown")
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def task(self, label: str, total: int | None) -> AbstractContextManager[Bar]:
+        """See `Progress.task`."""
+        return self.progress.task(label, total)
+
+    def say(self, line: str) -> None:
+        """See `Progress.say`."""
+        self.progress.say(line)
+
+    def __reduce__(self) -> tuple[type[Silent], tuple[()]]:
+        return Silent, ()

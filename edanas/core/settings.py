@@ -196,6 +196,12 @@ class SearchSettings:
     iterations: int = setting("Iterations after the initial archive.", 14, minimum=0)
     per_iteration: int = setting("Candidates evaluated in each iteration.", 8, minimum=1)
     max_evals: int = setting("Stop after this total number of candidates; 0 = no limit.", 0, minimum=0)
+    max_epochs: float = setting(
+        "Stop when the trainings of all candidates have taken this number of epochs, in the evaluation "
+        "`finetune`; 0 = no limit.",
+        0.0,
+        minimum=0,
+    )
     time_limit: float = setting(
         "Stop the search after this number of seconds; 0 = no limit.", 0.0, minimum=0, maximum=LONGEST
     )

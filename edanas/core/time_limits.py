@@ -81,6 +81,31 @@ class TimeLimit:
         self.record(time.monotonic() - start)
 
 
+class StepLimits:
+    """The time limits of the items of an executor: those of one step of a run have a limit of their own.
+
+    Args:
+        timeout: See `TimeLimit`.
+
+    Raises:
+        ConfigError: See `TimeLimit`.
+
+    Example:
+        >>> limits = StepLimits(0.0)
+        >>> limits.of("an item").record(60.0)
+        >>> limits.of("another").seconds
+        1200.0
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._limits = {0: TimeLimit(timeout)}
+
+    def of(self, item: object) -> TimeLimit:
+        """Return the limit of an item, by its attribute `step`, or 0 if it has none."""
+        step = getattr(item, "step", 0)
+        return self._limits.setdefault(step, TimeLimit(self._limits[0].timeout))
+
+
 @contextmanager
 def _alarmed(seconds: float, *, idle: bool) -> Iterator[None]:
     """Raise `OverdueError` after `seconds`; with `idle`, only once this process was idle for as long."""

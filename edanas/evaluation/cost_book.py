@@ -87,7 +87,10 @@ class CostBook:
         key = meter.name, backbone.id
         if key not in self._figures:
             measure_now = partial(meter.figures, self._specimen(backbone))
-            figures = measure_now() if meter.counted else measure_once(self.run.folder, *key, measure_now)
+            if meter.counted:
+                figures = measure_now()
+            else:
+                figures = measure_once(self.run.folder, *key, measure_now, self.run.device_kind())
             self._figures[key] = Costs(figures.stages, figures.heads, figures.last)
         return self._figures[key]
 

@@ -1,7 +1,7 @@
 """The division of time among the networks that a run finishes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from edanas.training.pace import Pace
@@ -34,6 +34,7 @@ class FinishTime:
         pace: Returns the pace of a training from the candidate's id and the seconds of the training.
         overhead: Expected seconds that a network takes besides its training.
         later: Number of networks that are finished after those of the present call.
+        workers: Number of networks that are finished at once.
 
     Example:
         >>> time = FinishTime(lambda: 100.0, lambda name, limit: Pace(limit), overhead=5.0, later=1)
@@ -48,11 +49,14 @@ class FinishTime:
         pace: Callable[[str, float], Pace],
         overhead: float,
         later: int,
+        workers: int = 1,
     ) -> None:
         self.remaining, self.pace, self.overhead, self.later = remaining, pace, overhead, later
+        self.workers = workers
         self._measured: list[float] = []
         self._left: list[float] = []
         self._largest = 1.0
+        self._running: dict[str, Pace] = {}
 
     def begin(self, macs: Sequence[float]) -> None:
         """Set the multiply-adds of the networks to finish next, in order."""
@@ -62,18 +66,32 @@ class FinishTime:
     def start(self, candidate: str) -> Pace:
         """Return the pace of the training of the next network, whose id is `candidate`."""
         own, mean = self._left[0], sum(self._left) / len(self._left)
-        time = max(0.0, self.remaining() - self.overhead * (len(self._left) + self.later))
+        busy = sum(self.overhead + pace.left() for pace in self._running.values())
+        overhead = self.overhead * (len(self._left) + self.later)
+        # The last networks run beside fewer others than there are workers.
+        workers = min(self.workers, len(self._running) + len(self._left) + self.later)
+        time = max(0.0, workers * self.remaining() - busy - overhead)
         share = own / (sum(self._left) + self.later * mean)
-        return self.pace(candidate, time * share if math.isfinite(time) else time)
-
-    def end(self) -> None:
-        """Take the next network off the networks to finish."""
+        limit = time * share if math.isfinite(time) else time
         self._left = self._left[1:]
+        pace = self.pace(candidate, min(limit, max(0.0, self.remaining() - self.overhead)))
+        self._running[candidate] = pace
+        return pace
 
-    def measured(self, overhead: float) -> None:
-        """Record the seconds that a network took besides its training."""
-        self._measured.append(overhead)
-        self.overhead = sum(self._measured) / len(self._measured)
+    def end(self, candidate: str, fits: Mapping[int, int], overhead: float) -> None:
+        """Record a network that is finished or failed.
+
+        Args:
+            candidate: The id of the candidate.
+            fits: The fits of its training's pace, perhaps in another process.
+            overhead: Seconds that the network took besides its training; 0 = unknown.
+        """
+        pace = self._running.pop(candidate)
+        if fits:
+            pace.record(fits)
+        if overhead:
+            self._measured.append(overhead)
+            self.overhead = sum(self._measured) / len(self._measured)
 
     def affordable(self, networks: int) -> int:
         """Return the number of networks whose calibration, export and test take at most half of the time.
@@ -81,7 +99,8 @@ class FinishTime:
         Args:
             networks: The largest number.
         """
-        return int(max(1, min(networks, _OVERHEAD * self.remaining() // max(self.overhead, 1e-3))))
+        time = _OVERHEAD * self.workers * self.remaining()
+        return int(max(1, min(networks, time // max(self.overhead, 1e-3))))
 
     def _weight(self, macs: float) -> float:
         return macs + _TINY * self._largest

@@ -16,7 +16,7 @@ FILE = "times.jsonl"
 
 
 def measure_once(
-    folder: Path, meter: str, backbone: str, measure: Callable[[], SegmentFigures]
+    folder: Path, meter: str, backbone: str, measure: Callable[[], SegmentFigures], device: str = ""
 ) -> SegmentFigures:
     """Return the times of a backbone from the run folder, or measure and store them.
 
@@ -27,12 +27,13 @@ def measure_once(
         meter: Name of the meter.
         backbone: Id of the backbone.
         measure: Measures and returns the times; called only if the folder does not hold them.
+        device: Name of the model of the device that `measure` uses; empty = unknown.
 
     Returns:
         The time of each stage, each head and the last exit, in the meter's unit.
 
     Raises:
-        RunError: `times.jsonl` is damaged, or cannot be written.
+        RunError: `times.jsonl` is damaged, cannot be written, or holds times of another model of device.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -50,8 +51,14 @@ def measure_once(
         for entry in _entries(path):
             if (entry["meter"], entry["backbone"]) == (meter, backbone):
                 return SegmentFigures(tuple(entry["stages"]), tuple(entry["heads"]), int(entry["last"]))
+            if (other := entry.get("device", device)) != device:
+                raise RunError(
+                    f"{path}: holds times measured on '{other}', and this process computes on '{device}'; "
+                    "allowed: workers with one model of device"
+                )
         times = measure()
-        line = json.dumps(sealed({"meter": meter, "backbone": backbone, **asdict(times)}))
+        model = {"device": device} if device else {}
+        line = json.dumps(sealed({"meter": meter, "backbone": backbone, **asdict(times), **model}))
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(f"{line}\n")
     return times
@@ -68,7 +75,8 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(complete.split("\n")[:-1], 1):
         try:
             entry = unsealed(parse(line))
-            if set(entry) != {"meter", "backbone", "stages", "heads", "last"}:
+            # Older versions recorded no device.
+            if set(entry) - {"device"} != {"meter", "backbone", "stages", "heads", "last"}:
                 raise ValueError("has other keys")
         except ValueError as error:
             raise RunError(

@@ -1,7 +1,7 @@
 """Training of early-exit networks, and the steps after it: BatchNorm statistics, fitting of the criterion."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,6 +26,9 @@ from edanas.training.steps import recalibration_sample
 
 _BATCH = 256
 
+Stops = Callable[[int, Callable[[], nn.Module]], bool]
+"""Decides after a step whether a training ends, from the number of steps and a copy of the network."""
+
 BACKWARD = 3
 """Approximate cost of one training step, counted in forward passes: forward 1, backward 2."""
 
@@ -48,6 +51,7 @@ class NetworkTrainer:
         bar: Bar,
         teacher: Teacher | None = None,
         pace: Pace | None = None,
+        stops: Stops = lambda _step, _network: False,
     ) -> None:
         """Train a network, recompute its BatchNorm statistics, then fit its inference rule and criterion.
 
@@ -58,10 +62,11 @@ class NetworkTrainer:
             bar: Progress bar, advanced once per step.
             teacher: Teacher of the distillation; `None` = the network learns from labels alone.
             pace: Fits the number of steps to a time limit; `None` = the settings determine it.
+            stops: See `edanas.training.finetune.finetune`.
         """
         run, recompute = self.run, partial(self.recalibrate, network)
         macs = exit_macs(network, run.parts.task.in_channels) if run.scheme.uses_costs else ()
-        finetune(network, run.parts, settings, run.scheme, seed, bar, recompute, teacher, pace, macs)
+        finetune(network, run.parts, settings, run.scheme, seed, bar, recompute, teacher, pace, macs, stops)
         recompute()
         self.fit(network)
 

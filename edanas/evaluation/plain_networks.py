@@ -5,28 +5,29 @@ They are judged on the validation part and on the test part.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from edanas.core.attempt import reason
-from edanas.core.contracts import Exporter, StagedBackbone
-from edanas.core.errors import DISK_FULL, RunError
+from edanas.core.contracts import Executor, Exporter, StagedBackbone
+from edanas.core.errors import RunError
 from edanas.core.mapped import joined_rows
 from edanas.core.preprocess import PREPROCESSING, stated_preprocessing
-from edanas.core.progress import Progress
+from edanas.core.progress import LocalProgress, Progress
 from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.result_row import ResultRow
 from edanas.core.runfolder import MODELS, replace_file
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import Backbone, DataParts, SelectionScheme, Task, described_labels
-from edanas.evaluation.finish import export_all, read_row, test_figures, write_row
+from edanas.evaluation.finish import read_row, recorded_row, write_row
+from edanas.evaluation.finish_step import StepAnswer, attempt_step, export_all, test_figures
 from edanas.evaluation.finish_time import NetworkPlan
 from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
+from edanas.executors.serial import Serial
 from edanas.exits.criteria import ScoreMargin
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
@@ -110,8 +111,30 @@ class PlainPlan:
             ) from error
 
 
+@dataclass(frozen=True)
+class PlainOrder:
+    """A plain network to train and judge.
+
+    Args:
+        name: Name of the network in its family.
+        epochs: Number of epochs.
+        display: Shows the progress of the training in this process.
+        pace: Fits the training to a time limit; `None` = the number of epochs determines the steps.
+    """
+
+    name: str
+    epochs: int
+    display: Progress
+    pace: Pace | None
+
+    @property
+    def id(self) -> str:
+        """The name of the network."""
+        return self.name
+
+
 class PlainNetworks:
-    """Trains, judges and writes the plain networks of a run.
+    """Trains, judges and writes the plain networks of a run. It is a picklable function of a `PlainOrder`.
 
     Args:
         workbench: The run's objects and data.
@@ -125,12 +148,17 @@ class PlainNetworks:
         parts = workbench.parts
         self.family = plain_family(plain_side(parts), series=parts.series)
 
+    def __call__(self, order: PlainOrder) -> StepAnswer:
+        """Train, judge and write one network; return its row."""
+        return attempt_step(self.folder, lambda progress: self._finish(order, progress))
+
     def finish(
         self,
         elapsed: float,
         progress: Progress,
         report: Callable[[ResultRow], None] = lambda _: None,
         timing: NetworkPlan | None = None,
+        executor: Executor | None = None,
     ) -> tuple[list[ResultRow], list[dict[str, str]]]:
         """Train and judge the networks; a resumed run repeats the plan of the interrupted run.
 
@@ -140,6 +168,7 @@ class PlainNetworks:
             report: Called with the row of each network that this call finished.
             timing: The plan of a run with a time limit, which bounds the trainings and repeats their numbers
                 of steps; `None` = the plan of this call gives the numbers of epochs.
+            executor: Calls this object for each network; `None` = in this process, one after another.
 
         Returns:
             A row for each finished network, from the cheapest, and for each failed network a dictionary with
@@ -155,27 +184,32 @@ class PlainNetworks:
                 "No plain network was trained: their share of the run's time (baseline.share, found "
                 f"{self.workbench.settings.baseline.share:g}) is shorter than an epoch of the smallest one"
             )
-        rows, failures = [], []
-        for number, name in enumerate(plan.networks):
-            path = self.folder / f"{name}.row.json"
-            if (row := read_row(path, progress)) is not None:
-                rows.append(row)
+        rows = {name: read_row(self._row(name), progress) for name in plan.networks}
+        due = [number for number, name in enumerate(plan.networks) if rows[name] is None]
+        paces, failures = list[Pace | None](), []
+
+        def orders() -> Iterator[PlainOrder]:
+            for number in due:
+                paces.append(_pace(plan, number, timing))
+                yield PlainOrder(plan.networks[number], plan.epochs, LocalProgress(progress), paces[-1])
+
+        for position, answer in (executor or Serial()).as_completed(self, orders()):
+            name, pace = plan.networks[due[position]], paces[position]
+            row = recorded_row(self.workbench.folder, answer, progress)
+            if isinstance(row, str):
+                failures.append({"id": name, "error": row})
+                progress.say(f"Network {name} could not be finished: {row}")
                 continue
-            try:
-                pace = _pace(plan, number, timing)
-                rows.append(self._finish(name, plan.epochs, progress, pace))
-            except RunError:
-                raise
-            except Exception as error:
-                if isinstance(error, OSError) and error.errno in DISK_FULL:
-                    raise RunError(f"{self.folder}: cannot be written: {error.strerror}") from error
-                failures.append({"id": name, "error": reason(error)})
-                progress.say(f"Network {name} could not be finished: {failures[-1]['error']}")
-                continue
-            write_row(path, rows[-1])
+            if pace is not None and isinstance(answer, StepAnswer) and answer.fits:
+                pace.record(answer.fits)
+            write_row(self._row(name), row)
             self._checkpoint(name).unlink(missing_ok=True)
-            report(rows[-1])
-        return rows, failures
+            rows[name] = row
+            report(row)
+        return [row for row in rows.values() if row is not None], failures
+
+    def _row(self, name: str) -> Path:
+        return self.folder / f"{name}.row.json"
 
     def _plan(self, elapsed: float, timing: NetworkPlan | None) -> PlainPlan:
         """Return the plan in the run folder; if there is none, measure each network and store a new plan."""
@@ -196,11 +230,12 @@ class PlainNetworks:
         replace_file(path, sealed_text(asdict(plan)))
         return plan
 
-    def _finish(self, name: str, epochs: int, progress: Progress, pace: Pace | None) -> ResultRow:
-        training = self._training(name, epochs)
-        training.pace = pace
-        training.run(progress)
-        return self._judge(name, training.network, progress)
+    def _finish(self, order: PlainOrder, progress: Progress) -> StepAnswer:
+        training = self._training(order.name, order.epochs)
+        training.pace = order.pace
+        training.run(order.display)
+        row = self._judge(order.name, training.network, progress)
+        return StepAnswer(row, fits=order.pace.fits if order.pace else {})
 
     def _training(self, name: str, epochs: int) -> LabelTraining:
         """Return the training of a new network of the family; equal names give equal weights."""

@@ -16,6 +16,7 @@ from edanas.core.contracts import (
 )
 from edanas.core.cut_backbones import completed, restricted, stages_of
 from edanas.core.device_profiles import DeviceProfile
+from edanas.core.devices import device_kind, worker_device
 from edanas.core.preprocess import PREPROCESSING, stated_preprocessing
 from edanas.core.settings import Component, Settings
 from edanas.core.space import SearchSpace
@@ -26,7 +27,9 @@ from edanas.training.steps import derive_seed
 
 @dataclass(frozen=True)
 class RunInputs:
-    """The objects that a run's settings select, with the run's data and folder. Picklable.
+    """The objects that a run's settings select, with the run's data and folder.
+
+    The object is picklable. Its device is the worker's: it is resolved again where the pickle is loaded.
 
     Args:
         settings: The run's settings.
@@ -60,6 +63,14 @@ class RunInputs:
     measure: Measure = "ada"
     footprints: bool = False
     device_profile: DeviceProfile | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled object, which computes on the device of the process that restores it."""
+        self.__dict__.update(state, device=worker_device(state["settings"]))
+
+    def device_kind(self) -> str:
+        """Return the name of the device's model, e.g. of the GPU."""
+        return device_kind(self.device)
 
     @property
     def memory(self) -> bool:

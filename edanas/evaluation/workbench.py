@@ -14,7 +14,7 @@ from edanas.core.settings import TrainingSettings
 from edanas.core.types import Backbone, ExitPoint, SegmentCost, SelectionScheme
 from edanas.evaluation.cost_book import CostBook
 from edanas.evaluation.network_builder import NetworkBuilder
-from edanas.evaluation.network_trainer import NetworkTrainer
+from edanas.evaluation.network_trainer import NetworkTrainer, Stops
 from edanas.evaluation.run_inputs import RunInputs
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
@@ -90,9 +90,10 @@ class Workbench(RunInputs):
         bar: Bar,
         teacher: Teacher | None = None,
         pace: Pace | None = None,
+        stops: Stops = lambda _step, _network: False,
     ) -> None:
         """Train a network; see `NetworkTrainer.finetune`."""
-        self.trainer.finetune(network, settings, seed, bar, teacher, pace)
+        self.trainer.finetune(network, settings, seed, bar, teacher, pace, stops)
 
     def recalibrate(self, network: ExitNetwork) -> None:
         """Recompute a network's BatchNorm statistics; see `NetworkTrainer.recalibrate`."""

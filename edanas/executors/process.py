@@ -1,27 +1,24 @@
 """The executor `process`: evaluations in worker processes of this machine.
 
-Each worker is a new Python process ("spawn"), connected by a pipe. A worker receives the function once, then
-one item at a time, so that the item of a worker that dies is known. Large tensors, such as the images of a
-run, are files that all workers map into memory. The pipe carries plain pickles of the rest: the pickler of
-`multiprocessing` would share the memory of tensors, which is lost when the worker dies.
+Each worker is a new Python process ("spawn"), connected by a pipe. A worker loads the function once, from a
+file, so that all workers start at the same time; then it receives one item at a time, so that the item of a
+worker that dies is known. Large tensors, such as the images of a run, are files that all workers map into
+memory. Other objects are in a plain pickle. (The pickler of `multiprocessing` would share the memory of
+tensors, which is lost when the worker dies.)
 """
 
-import os
+import math
 import pickle
 import shutil
 import signal
 import tempfile
-import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from itertools import islice
-from multiprocessing import get_context, parent_process, resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -31,36 +28,14 @@ from edanas.core.contracts import Executor
 from edanas.core.contracts.running import Answer, Item
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.machine import computing
-from edanas.core.time_limits import TimeLimit, cpu_ticks
+from edanas.core.time_limits import StepLimits, TimeLimit, cpu_ticks
 from edanas.executors.shared_tensors import dumps
+from edanas.executors.worker_process import Worker, WorkerStart, start_worker
 
 _Task = tuple[int, Any]
 
 _POLL = 5.0
 """Seconds between two checks of the workers' times."""
-
-
-@dataclass
-class _Worker:
-    """A worker process and its state.
-
-    Args:
-        process: The process.
-        connection: The caller's end of the pipe to the process.
-        ready: `True` once the process has loaded the function.
-        task: The number and the item that the process works on; `None` while it is idle.
-        since: The start of the task or of the process, on the clock of `time.monotonic`. Before any answer,
-            it is the time at which the process last computed.
-        ticks: The processor time of the process at `since`.
-    """
-
-    process: SpawnProcess
-    connection: Connection
-    ready: bool = False
-    task: _Task | None = None
-    since: float = field(default_factory=time.monotonic)
-    ticks: int | None = None
 
 
 class Process(Executor):
@@ -73,6 +48,10 @@ class Process(Executor):
             and both archives are equal bit for bit.
         timeout: The largest number of seconds for one candidate; by default 0, for 20 times the median so
             far and at least 5 minutes. A worker without an answer is killed.
+        gpus: The share of a GPU that a worker takes, up to 1; by default 0, to spread the workers evenly over
+            all GPUs of the machine.
+        asynchronous: True to give a free worker the next candidate at once, instead of waiting for the end of
+            each iteration. The search then depends on durations, so that two runs differ.
 
     Raises:
         ConfigError: An option is out of range. The method `run` raises it if the function cannot be pickled
@@ -87,20 +66,27 @@ class Process(Executor):
         executor.workers: found 0; allowed: 1 or more
     """
 
-    def __init__(self, workers: int = 2, threads: int = 0, timeout: float = 0.0) -> None:
+    def __init__(
+        self,
+        workers: int = 2,
+        threads: int = 0,
+        timeout: float = 0.0,
+        gpus: float = 0.0,
+        asynchronous: bool = False,  # noqa: FBT001, FBT002 - settings pass options by name
+    ) -> None:
         if workers < 1:
             raise ConfigError(f"executor.workers: found {workers}; allowed: 1 or more")
         if threads < 0:
             raise ConfigError(
                 f"executor.threads: found {threads}; allowed: 0 (the number in the calling process) or more"
             )
-        self.workers = workers
-        self.threads = threads
-        self.timeout, self._limit, self._stalled = timeout, TimeLimit(timeout), False
+        self.workers, self.threads, self.asynchronous = workers, threads, asynchronous
+        self._workers_per_gpu = workers_per_gpu(gpus, workers)
+        self.timeout, self._limits, self._stalled = timeout, StepLimits(timeout), False
         self._function: Callable[..., Any] | None = None
-        self._payload = b""
+        self._payload = Path()
         self._delete_folder: weakref.finalize[..., Process] | None = None
-        self._pool: list[_Worker] = []
+        self._pool: list[Worker] = []
 
     def run(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
@@ -111,25 +97,52 @@ class Process(Executor):
         short only while several candidates were large. If the second worker dies too, the item's answer is a
         `CandidateError`.
         """
+        answers: dict[int, Answer | CandidateError] = {}
+        due = 0
+        results = self._stream(function, items, lambda: self.workers + 1 - len(answers))
+        with closing(results):
+            for number, answer in results:
+                answers[number] = answer
+                while due in answers:
+                    yield answers.pop(due)
+                    due += 1
+
+    def as_completed(
+        self, function: Callable[[Item], Answer], items: Iterable[Item]
+    ) -> Iterator[tuple[int, Answer | CandidateError]]:
+        """See `Executor.as_completed`. At most `workers` items are in progress."""
+        return self._stream(function, items, lambda: self.workers)
+
+    def _stream(
+        self, function: Callable[..., Any], items: Iterable[Any], most: Callable[[], int]
+    ) -> Generator[tuple[int, Any], None, None]:
+        """Yield the number and the result of each item, in the order of the results.
+
+        Args:
+            function: The function.
+            items: The items.
+            most: Returns the largest number of items without a result that may be drawn.
+        """
         self._ship(function)
         source = enumerate(items)
         pending: deque[_Task] = deque()
         answers: dict[int, Any] = {}
         died: set[int] = set()
-        started = finished = 0
+        open_items = 0
         try:
             while True:
-                fresh = list(islice(source, self.workers + 1 - (started - finished)))
-                started += len(fresh)
+                fresh = list(islice(source, max(0, most() - open_items)))
+                open_items += len(fresh)
                 pending.extend(fresh)
                 self._assign(pending)
-                if finished in answers:
-                    yield answers.pop(finished)
-                    finished += 1
-                elif finished == started:
+                if not open_items:
                     return
-                else:
-                    self._collect(pending, answers, died)
+                self._collect(pending, answers, died)
+                # The freed worker goes on while the caller handles the answer.
+                self._assign(pending)
+                for number in sorted(answers):
+                    open_items -= 1
+                    yield number, answers.pop(number)
         finally:
             # A late answer to an unfinished item would be mistaken for an answer of the next run.
             if any(worker.task for worker in self._pool):
@@ -164,7 +177,9 @@ class Process(Executor):
             return
         self.close()
         try:
-            self._payload = dumps(function, self._new_folder())
+            folder = self._new_folder()
+            self._payload = folder / "function.pickle"
+            self._payload.write_bytes(dumps(function, folder))
         except Exception as error:
             raise ConfigError(
                 f"executor: 'process' sends the evaluation to its workers, but it cannot be pickled "
@@ -189,7 +204,10 @@ class Process(Executor):
                     worker.connection.send_bytes(pickle.dumps(worker.task[1]))
         starting = sum(not worker.ready for worker in self._pool)
         for _ in range(min(len(pending) - starting, self.workers - len(self._pool))):
-            self._pool.append(_start(self._payload, self.threads or torch.get_num_threads()))
+            number = min(set(range(self.workers)) - {worker.number for worker in self._pool})
+            gpu = number // self._workers_per_gpu if self._workers_per_gpu else number
+            start = WorkerStart(self._payload, self.threads or torch.get_num_threads(), gpu)
+            self._pool.append(start_worker(start, number))
 
     def _collect(self, pending: deque[_Task], answers: dict[int, Any], died: set[int]) -> None:
         """Wait for a message from any worker, and handle all messages that have arrived.
@@ -204,7 +222,8 @@ class Process(Executor):
             RuntimeError: The function raised an error.
         """
         by_connection = {worker.connection: worker for worker in self._pool}
-        ready = wait(list(by_connection), timeout=min(_POLL, self._limit.seconds / 4))
+        shortest = min((self._limit(worker).seconds for worker in self._pool), default=_POLL)
+        ready = wait(list(by_connection), timeout=min(_POLL, shortest / 4))
         if not ready:
             self._end_overdue(pending, answers, died)
         for connection in ready:
@@ -221,9 +240,12 @@ class Process(Executor):
             elif worker.task is not None:
                 if not succeeded:
                     raise RuntimeError(value)
-                self._limit.record(time.monotonic() - worker.since)
+                self._limit(worker).record(time.monotonic() - worker.since)
                 answers[worker.task[0]] = value
                 worker.task = None
+
+    def _limit(self, worker: Worker) -> TimeLimit:
+        return self._limits.of(worker.task[1] if worker.task else None)
 
     def _end_overdue(self, pending: deque[_Task], answers: dict[int, Any], died: set[int]) -> None:
         """Kill the workers that are over their time; arguments as for `_collect`.
@@ -233,13 +255,14 @@ class Process(Executor):
         """
         now = time.monotonic()
         for worker in [each for each in self._pool if each.task is not None or not each.ready]:
-            if not (self._limit.is_known and worker.ready):
+            limit = self._limit(worker)
+            if not (limit.is_known and worker.ready):
                 ticks = cpu_ticks(worker.process.pid)
                 if ticks is None or ticks != worker.ticks:
                     worker.ticks, worker.since = ticks, now
-            if now - worker.since > self._limit.seconds:
+            if now - worker.since > limit.seconds:
                 worker.process.kill()
-                cause = f"no answer within {self._limit.seconds:g} s; see executor.timeout"
+                cause = f"no answer within {limit.seconds:g} s; see executor.timeout"
                 if not worker.ready and not self._stalled:
                     # A worker may be stopped while it starts; another one is started, once.
                     self._stalled = True
@@ -251,7 +274,7 @@ class Process(Executor):
 
     def _remove(
         self,
-        worker: _Worker,
+        worker: Worker,
         pending: deque[_Task],
         answers: dict[int, Any],
         died: set[int],
@@ -293,76 +316,31 @@ def _name(task: _Task | None) -> str:
     return str(getattr(task[1], "id", "")) if task is not None else ""
 
 
-def _start(payload: bytes, threads: int) -> _Worker:
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, payload, threads), daemon=True)
-    with _sigint_blocked():
-        process.start()
-    # The worker's end must be open only in the worker, so that the death of the worker closes the pipe.
-    theirs.close()
-    return _Worker(process, ours)
+def workers_per_gpu(gpus: float, workers: int) -> int:
+    """Return the number of workers on each GPU of this machine; 0 = the workers are spread evenly.
 
+    Args:
+        gpus: The option `executor.gpus`.
+        workers: Number of worker processes.
 
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Block Ctrl-C in processes that start in this context, from their start on; delay it in this process."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    # The resource tracker starts with the first process, and its start would unblock the signal.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _serve(connection: Connection, payload: bytes, threads: int) -> None:
-    """Run a worker process: the target of the processes that `_start` makes."""
-    # Ctrl-C reaches all processes; only the parent reacts to it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with computing(threads):
-        _answer(connection, payload)
-
-
-def _answer(connection: Connection, payload: bytes) -> None:
-    """Unpickle the function and confirm it; then apply it to each item from the pipe, and send each answer.
-
-    The loop ends when the pipe is closed. Each message sent is a pair: (True, answer), where the confirmation
-    has `None` as its answer, or (False, error as text). If the function cannot be unpickled, the error is the
-    only message.
+    Raises:
+        ConfigError: The option is out of range, or the machine has too few GPUs.
     """
-    try:
-        function = pickle.loads(payload)  # noqa: S301 - bytes of our own parent
-    except Exception as error:
-        connection.send_bytes(_reply((False, f"{type(error).__name__}: {error}")))
-        return
-    connection.send_bytes(_reply((True, None)))
-    while True:
-        try:
-            item = pickle.loads(connection.recv_bytes())  # noqa: S301 - as above
-        except EOFError:
-            return
-        try:
-            reply = _reply((True, function(item)))
-        except Exception as error:
-            reply = _reply((False, f"{type(error).__name__}: {error}"))
-        connection.send_bytes(reply)
-
-
-def _reply(message: tuple[bool, Any]) -> bytes:
-    return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def _end_with_parent() -> None:
-    """End this worker with its parent: workers of a killed run must not compute beside the resumed run."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    if not 0 <= gpus <= 1:
+        raise ConfigError(
+            f"executor.gpus: found {gpus}; allowed: a share of a GPU above 0 up to 1, or 0 to spread the "
+            "workers evenly over all GPUs"
+        )
+    if not gpus:
+        return 0
+    each = math.floor(1 / gpus + 1e-9)
+    count = torch.cuda.device_count()
+    if workers > count * each:
+        raise ConfigError(
+            f"executor.gpus: found {gpus} with executor.workers {workers}, which takes "
+            f"{math.ceil(workers / each)} GPUs; this machine has {count}"
+        )
+    return each
 
 
 def _cause(exitcode: int | None) -> str:

@@ -6,7 +6,7 @@ from edanas.core.contracts import Executor
 from edanas.core.contracts.running import Answer, Item
 from edanas.core.errors import CandidateError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.time_limits import OverdueError, TimeLimit
+from edanas.core.time_limits import OverdueError, StepLimits
 
 
 class Serial(Executor):
@@ -25,7 +25,7 @@ class Serial(Executor):
     """
 
     def __init__(self, timeout: float = 0.0) -> None:
-        self.timeout, self._limit = timeout, TimeLimit(timeout)
+        self.timeout, self._limits = timeout, StepLimits(timeout)
 
     def run(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
@@ -38,7 +38,7 @@ class Serial(Executor):
         cause = ""
         for _ in range(2):
             try:
-                with self._limit.guarded():
+                with self._limits.of(item).guarded():
                     return function(item)
             except OverdueError as error:
                 cause = str(error)

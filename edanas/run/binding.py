@@ -18,6 +18,7 @@ from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_tea
 CHANGEABLE = (
     "time_limit",
     "search.max_evals",
+    "search.max_epochs",
     "search.time_limit",
     "search.patience",
     "search.min_gain",

@@ -155,6 +155,11 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     check_corrections(settings, workbench.inference, workbench.scheme, provider.exit_points)
     evaluator: Evaluator = make("evaluation", settings.evaluation, workbench)
     _check_teacher(registry, settings, evaluator)
+    if settings.search.max_epochs and not evaluator.rungs:
+        raise ConfigError(
+            f"search.max_epochs: found {settings.search.max_epochs:g}, but evaluation "
+            f"'{settings.evaluation.name}' trains no candidates; allowed: evaluation 'finetune', or 0"
+        )
     for constraint in constraints:
         constraint.prepare(space)
     judge = judge_of(workbench, evaluator)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edanas.core.archive import Archive
+from edanas.core.asynchronous import AsynchronousEngine
 from edanas.core.config import to_plain
 from edanas.core.devices import threads_of
-from edanas.core.engine import CONVERGED, MAX_EVALS, TIME_LIMIT, Engine, SearchSetup
+from edanas.core.engine import CONVERGED, MAX_EPOCHS, MAX_EVALS, TIME_LIMIT, Engine, SearchSetup
 from edanas.core.errors import CandidateError, EdanasError, Interrupted, RunError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
@@ -39,6 +40,7 @@ from edanas.run.finishing import (
 from edanas.run.folder import RunFolder
 from edanas.run.plugin_files import note_plugin_files
 from edanas.run.result_content import FinishedRun, result_content
+from edanas.run.steps import RunSteps
 from edanas.run.time_plan import TimePlan
 from edanas.run.timed_training import search_in_time, train_in_time
 from edanas.run.watchdog import WatchedProgress
@@ -147,7 +149,8 @@ def _run(
                 composition = composition or _compose(registry, run_folder, progress, times)
                 progress.detail = composition.executor.waiting_for
                 note_plugin_files(archive, composition.evaluator, loggers.values())
-                with _planned(TimePlan.of_run(folder, settings, started)) as plan:
+                closed = contextlib.closing(composition.executor)
+                with closed, _planned(TimePlan.of_run(folder, settings, started)) as plan:
                     return _execute(registry, composition, archive, progress, times, plan, verbose=verbose)
 
 
@@ -180,7 +183,7 @@ def _check_inputs(
 
 def _how_it_ended(result: Result) -> str:
     stopped = result.data.get("stopped")
-    if stopped in (MAX_EVALS, TIME_LIMIT):
+    if stopped in (MAX_EVALS, MAX_EPOCHS, TIME_LIMIT):
         setting = f"search.{stopped}"
         if stopped == TIME_LIMIT and result.data["settings"].get("time_limit"):
             setting = TIME_LIMIT
@@ -261,27 +264,31 @@ def _execute(
         if plan is not None:
             train_in_time(plan, composition, progress)
         composition.evaluator.prepare(progress)
+    steps = RunSteps(composition, progress)
     setup = SearchSetup(
         workbench.space,
         composition.strategy,
-        composition.evaluator,
-        composition.executor,
+        steps.attempt,
+        steps.executor,
         composition.objectives,
         settings.search if plan is None else search_in_time(plan, composition),
         composition.fronts,
         composition.limits,
     )
-    engine = Engine(setup, archive, notify, progress)
+    kind = AsynchronousEngine if AsynchronousEngine.continues(setup, archive) else Engine
+    engine = kind(setup, archive, notify, progress)
     with times.timed("searching"):
         outcome = engine.run()
     if plan is not None:
         plan.searched(len(outcome.evaluations))
     with times.timed("finishing the results"):
         searched = searchable_schemes(composition, outcome, archive)
-        networks = finish_results(composition, outcome, searched, archive, progress, plan)
+        networks = finish_results(composition, outcome, searched, archive, progress, plan, steps)
         searched = trimmed_candidates(composition, outcome, searched, archive)
     with times.timed(PLAIN_PART):
-        networks = finish_plain(composition, networks, _plain_time(plan, times), progress, notify, plan)
+        networks = finish_plain(
+            composition, networks, _plain_time(plan, times), progress, notify, plan, steps
+        )
     content = result_content(FinishedRun(composition, outcome, searched, networks, times.seconds))
     for remark in content["remarks"][len(composition.remarks) :]:
         progress.say(remark)

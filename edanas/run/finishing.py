@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -13,9 +14,7 @@ from edanas.core.feasible import Feasibility
 from edanas.core.progress import Progress
 from edanas.core.result_row import ResultRow
 from edanas.core.types import CONTINUOUS, Candidate, Evaluation, SelectionScheme
-from edanas.evaluation.finish import Finisher
 from edanas.evaluation.finish_time import FinishTime
-from edanas.evaluation.plain_networks import PlainNetworks
 from edanas.evaluation.selection import (
     choose_results,
     choose_static,
@@ -29,6 +28,7 @@ from edanas.evaluation.trimming import Trimmer, distinct
 from edanas.report.history import PLAIN_FINISHED
 from edanas.report.rivals import with_rivals
 from edanas.run.compose import Composition
+from edanas.run.steps import RunSteps
 from edanas.run.time_plan import TimePlan
 from edanas.run.warm_start import best_candidates
 
@@ -96,7 +96,8 @@ def finish_results(
     searched: Sequence[Evaluation],
     archive: Archive,
     progress: Progress,
-    plan: TimePlan | None = None,
+    plan: TimePlan | None,
+    steps: RunSteps,
 ) -> FinishedNetworks:
     """Choose candidates, and train, test and write them, with single-exit networks for comparison.
 
@@ -107,6 +108,7 @@ def finish_results(
         archive: The archive of the run, which holds the exit profiles.
         progress: The display of progress.
         plan: The plan of a run with a time limit; `None` = the settings determine the length.
+        steps: The steps of the run.
 
     Raises:
         RunError: No early-exit network could be finished.
@@ -114,15 +116,7 @@ def finish_results(
     """
     workbench, objectives = composition.workbench, composition.objectives
     timing, counts = _finish_time(plan, composition, outcome)
-    finisher = Finisher(
-        workbench,
-        composition.evaluator,
-        composition.setter,
-        composition.exporters,
-        composition.limits,
-        timing,
-        composition.executor.timeout,
-    )
+    finish = partial(steps.finisher.finish, progress=progress, executor=steps.executor, timing=timing)
     settings, pool = workbench.settings, list(searched)
     scoring = composition.evaluator, archive.get_profile
     trimmer = _trimmer(composition, outcome, archive)
@@ -139,7 +133,7 @@ def finish_results(
     chosen = choose_results(pool, objectives, counts[0])
     candidates = [e.candidate for e in chosen]
     drops = _accuracy_drops(chosen)
-    front, failures = finisher.finish(candidates, "Fine-tuning the results", progress, drops)
+    front, failures = finish(candidates, "Fine-tuning the results", drops=drops)
     if failures and not front:
         (cause, times), *_ = Counter(failure["error"] for failure in failures).most_common(1)
         raise RunError(
@@ -154,7 +148,7 @@ def finish_results(
     single = choose_static(singles, rivals, counts[1])
     if timing is not None:
         timing.later = 0
-    static, further = finisher.finish(single, "Fine-tuning single-exit networks to compare with", progress)
+    static, further = finish(single, "Fine-tuning single-exit networks to compare with")
     static = [*collapsed, *static]
     return FinishedNetworks(with_rivals(early, static), static, failures + further)
 
@@ -201,7 +195,8 @@ def finish_plain(
     elapsed: float,
     progress: Progress,
     notify: Callable[..., None],
-    plan: TimePlan | None = None,
+    plan: TimePlan | None,
+    steps: RunSteps,
 ) -> FinishedNetworks:
     """Train, judge and write the plain networks of a run, and return the networks with them.
 
@@ -213,6 +208,7 @@ def finish_plain(
         notify: Called with the event `edanas_plain_network_finished` for each network that this call
             finishes.
         plan: The plan of a run with a time limit; `None` = none.
+        steps: The steps of the run.
 
     Raises:
         RunError: A file of the plain networks cannot be read or written.
@@ -223,8 +219,7 @@ def finish_plain(
     def report(row: ResultRow) -> None:
         notify(PLAIN_FINISHED, row=row.to_json())
 
-    plain = PlainNetworks(composition.workbench, composition.exporters)
-    rows, failures = plain.finish(elapsed, progress, report, plan)
+    rows, failures = steps.plain.finish(elapsed, progress, report, plan, steps.executor)
     return replace(networks, plain=rows, failures=[*networks.failures, *failures])
 
 
@@ -248,6 +243,7 @@ def _finish_time(
         plan.network_pace,
         _WRITING + seconds * sum(samples) / samples[0],
         results,
+        composition.executor.workers,
     )
 
     def affordable() -> list[int]:

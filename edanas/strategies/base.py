@@ -36,6 +36,7 @@ class Remembering(SearchStrategy):
         self._space = problem.space
         self._history = SearchHistory(problem.space, problem.objectives, problem.limits)
         self._allowed = StructureFilter(problem)
+        self._pending: Genomes = self._history.genomes
 
     def initial(self) -> list[Candidate]:
         """Return the candidates of the initial archive.
@@ -62,12 +63,19 @@ class Remembering(SearchStrategy):
         """See `SearchStrategy.tell`."""
         self._history.add(genomes, objectives, profiles, excesses)
 
+    def set_pending(self, genomes: Genomes) -> None:
+        """See `SearchStrategy.set_pending`."""
+        self._pending = genomes
+        self._history.held.update(genome.tobytes() for genome in genomes)
+
     def ask(self, count: int) -> list[Candidate]:
         """Return `count` candidates that are not evaluated yet, or fewer if fewer are left.
 
         The proposals of `propose` come first, then random candidates.
         """
-        rng = np.random.default_rng([self._problem.seed, len(self._history)])
+        # Two calls without a result between them differ in the number of pending candidates.
+        pending = [len(self._pending)] if len(self._pending) else []
+        rng = np.random.default_rng([self._problem.seed, len(self._history), *pending])
         chosen = np.asarray(self.propose(rng, count), dtype=np.int64).reshape(-1, self._space.dimensions)
         chosen = self._allowed(chosen[unseen(chosen, self._history.held)])[:count]
         held = self._history.held | {row.tobytes() for row in chosen}

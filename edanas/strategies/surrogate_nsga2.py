@@ -121,6 +121,9 @@ class SurrogateNsga2(Remembering):
             )
         if predict.feasible():
             self._notes["feasible"] = predict.feasible()
+        if len(self._pending):
+            # Candidates in work count with their predictions, so that similar ones add little.
+            values = np.concatenate([values, predict(self._pending)])
         if self._choice == "spread":
             chosen = self._spread(last, predict, values, count)
         else:

@@ -33,6 +33,7 @@ def check_executor(executor: Executor) -> None:
         _check_order(executor)
         _check_demand(executor)
         _check_early_end(executor)
+        _check_as_completed(executor)
         _check_exception(executor)
     finally:
         executor.close()
@@ -80,6 +81,18 @@ def _check_early_end(executor: Executor) -> None:
         close()
     results = list(executor.run(_root, [16, 25]))
     require(executor, results == [4, 5], f"a run after an unfinished one gives {results}; expected [4, 5]")
+
+
+def _check_as_completed(executor: Executor) -> None:
+    """Check that every item has one result, with its number, in the order in which results are available."""
+    items = [200_000, 1, 100_000, 2, 0, 1, 200_000]
+    results = list(executor.as_completed(_triangle, items))
+    expected = [(number, _triangle(item)) for number, item in enumerate(items)]
+    require(
+        executor,
+        sorted(results) == expected,
+        f"numbers and results of {items} are {sorted(results)}; expected {expected}",
+    )
 
 
 def _check_exception(executor: Executor) -> None:

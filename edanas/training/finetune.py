@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -42,6 +43,7 @@ def finetune(
     teacher: Teacher | None = None,
     pace: Pace | None = None,
     macs: tuple[float, ...] = (),
+    stops: Callable[[int, Callable[[], nn.Module]], bool] = lambda _step, _network: False,
 ) -> None:
     """Train `network` on the train part, and set it to eval mode.
 
@@ -64,6 +66,8 @@ def finetune(
         pace: Fits the number of steps to a time limit. With `None`, the default, the settings determine the
             number of steps. A training of 0 steps has no pace.
         macs: Multiply-adds of a sample that exits at each exit; empty, the default, if unknown.
+        stops: Called after each step with the number of completed steps, and with a function that returns a
+            copy of the network with the weights of the moment. It returns true to end the training.
 
     Raises:
         ConfigError: The scheme's options do not fit the network's exits.
@@ -132,6 +136,9 @@ def finetune(
                 step += 1
                 average.update(step)
                 bar.advance()
+                if stops(step, partial(average.averaged_copy, network)):
+                    schedule = replace(schedule, steps=step)
+                    break
     average.apply()
     check_finite(network.state_dict(), "training of the network")
     network.eval()

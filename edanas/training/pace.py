@@ -4,6 +4,8 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from edanas.training.schedule import Schedule
 
@@ -55,6 +57,14 @@ class Pace:
         self._durations: deque[float] = deque(maxlen=_RECENT)
         self._first: int | None = None
         self._next = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return the reduction to a pace in another process, whose time begins there and is not recorded."""
+        return partial(Pace, fixed=self.fixed), (self.limit, self.fits)
+
+    def left(self) -> float:
+        """Return the seconds of the limit that are left, 0 or more."""
+        return max(0.0, self.start + self.limit - self.clock())
 
     def schedule(self, schedule: Schedule, step: int) -> Schedule:
         """Return the schedule to go on with.

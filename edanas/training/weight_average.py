@@ -1,5 +1,7 @@
 """Exponential moving average of a network's weights, which is usually more accurate than the last weights."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -38,10 +40,19 @@ class WeightAverage:
             decay = min(self.decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
 
-    @torch.no_grad()
     def apply(self) -> None:
         """Replace the network's weights with the averages; without averaging, nothing changes."""
-        for weight, average in zip(self._weights, self._averages, strict=False):
+        self._copy_to(self._weights)
+
+    def averaged_copy(self, network: nn.Module) -> nn.Module:
+        """Return a copy of the network, with the averages as its weights."""
+        duplicate = copy.deepcopy(network)
+        self._copy_to(list(duplicate.parameters()))
+        return duplicate
+
+    @torch.no_grad()
+    def _copy_to(self, weights: list[torch.Tensor]) -> None:
+        for weight, average in zip(weights, self._averages, strict=False):
             weight.copy_(average)
 
     def state(self) -> list[torch.Tensor]:

@@ -333,6 +333,9 @@ def test_worker_processes_give_the_archive_of_one_process(
     assert recorded(out) == recorded(reference)
     assert result_of(out)["front"] == result_of(reference)["front"]
     assert result_of(out)["static_front"] == result_of(reference)["static_front"]
+    rows = [*result_of(out)["front"], *result_of(out)["static_front"]]
+    for file in (file for row in rows for file in row["files"]):
+        assert (out / file).read_bytes() == (reference / file).read_bytes()
 
 
 def test_candidates_are_trained_one_by_one_with_finetune(

@@ -8,7 +8,7 @@ from small_runs import RecordedBars, equal_states, parts
 
 from edanas.core.feasible import Feasibility
 from edanas.core.types import Backbone, Candidate, SelectionScheme
-from edanas.evaluation import finish
+from edanas.evaluation import finish_step
 from edanas.evaluation.scoring import score
 from edanas.model import calibration
 from edanas.model.anatomy import Anatomy
@@ -90,13 +90,13 @@ def test_thresholds_that_violate_a_constraint_are_replaced_by_the_searched_ones(
         return Feasibility([registry.create("constraint", "bound", {"of": "executed-macs", **limit})])
 
     tight = finisher("tight")
-    tight.limits = bound(at_most=0.9 * free["calibration_executed_macs"])
+    tight.step.limits = bound(at_most=0.9 * free["calibration_executed_macs"])
     (bounded,) = rows(tight, [cheap])
     assert (free["exits"], bounded["exits"], bounded["backbone"]["stages"]) == (2, 0, 1)
     assert bounded["calibration_executed_macs"] < free["calibration_executed_macs"]
     assert (bounded["violation"], bounded["breaches"]) == (0.0, [])
     loose = finisher("loose")
-    loose.limits = bound(at_most=1, at_least=0)
+    loose.step.limits = bound(at_most=1, at_least=0)
     (neither,) = rows(loose, [cheap])
     assert neither["violation"] == pytest.approx(neither["validation_executed_macs"] - 1)
     assert "executed-macs is" in neither["breaches"][0]
@@ -157,8 +157,8 @@ def test_the_test_part_is_read_once_and_last(finisher, monkeypatch):
     at = vars(parts())
     for module, name in (
         (calibration, "collect_profile"),
-        (finish, "collect_profile"),
-        (finish, "collect_answers"),
+        (finish_step, "collect_profile"),
+        (finish_step, "collect_answers"),
     ):
         monkeypatch.setattr(module, name, watching(getattr(module, name)))
     finishing = finisher()
@@ -171,7 +171,7 @@ def test_the_test_part_is_read_once_and_last(finisher, monkeypatch):
 
 def test_the_network_is_written_before_the_test_part_is_read(finisher, monkeypatch):
     at, files = vars(parts()), []
-    original = finish.collect_answers
+    original = finish_step.collect_answers
 
     def watched(network, data, *args):
         if data is at["test"]:
@@ -179,7 +179,7 @@ def test_the_network_is_written_before_the_test_part_is_read(finisher, monkeypat
         return original(network, data, *args)
 
     finishing = finisher()
-    monkeypatch.setattr(finish, "collect_answers", watched)
+    monkeypatch.setattr(finish_step, "collect_answers", watched)
     rows(finishing)
     assert files == [[".json", ".safetensors"], [".json", ".json", ".safetensors", ".safetensors"]]
 

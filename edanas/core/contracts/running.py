@@ -78,7 +78,17 @@ class DataSource(ABC):
 
 
 class Executor(ABC):
-    """Runs evaluations: in this process, in other processes, or on other machines.
+    """Runs the work of a run: in this process, in other processes, or on other machines.
+
+    The work is a function and its items. A run calls `run` and `as_completed` many times, one call after
+    another: for the candidates of each iteration, for the results to finish, and for the plain networks. All
+    calls of a run have the same function, which an executor recognises by identity (`is`) and sends to each
+    worker once. Only the items differ: `edanas.core.joint_executor.Task` holds the number of a step of the
+    run as `step`, the argument of the step, and an `id` for messages. Workers stay until `close`.
+
+    `edanas.executors.shared_tensors.dumps` pickles the function for workers of this or another machine. The
+    device is the worker's: `edanas.core.devices.worker_device` resolves the setting `device` where the pickle
+    is loaded, for the GPU that `assign_gpu` assigned before, or the only GPU that the worker has.
 
     Example:
         >>> from edanas.executors.serial import Serial
@@ -87,7 +97,20 @@ class Executor(ABC):
     """
 
     timeout: float = 0.0
-    """The largest number of seconds of one evaluation and of the finishing of one result; 0 = automatic."""
+    """The largest number of seconds of one item; 0 = automatic.
+
+    Automatic limits follow from the durations of earlier items of the same step;
+    `edanas.core.time_limits.StepLimits` computes them.
+    """
+
+    workers: int = 1
+    """The number of items that are in work at once."""
+
+    asynchronous: bool = False
+    """True if the search gives a free worker the next candidate at once, before an iteration ends.
+
+    It is the option `executor.asynchronous` of executors with several workers.
+    """
 
     @abstractmethod
     def run(
@@ -105,6 +128,23 @@ class Executor(ABC):
                 passes on.
             items: Picklable arguments of `function`.
         """
+
+    def as_completed(
+        self, function: Callable[[Item], Answer], items: Iterable[Item]
+    ) -> Iterator[tuple[int, Answer | CandidateError]]:
+        """Apply `function` to each item; yield the results in the order in which they become available.
+
+        An item is drawn only when a worker is free, after all available results were yielded. By default,
+        the order of `run` is used.
+
+        Args:
+            function: As for `run`.
+            items: As for `run`.
+
+        Yields:
+            The number of an item, from 0 in the order of `items`, and its result.
+        """
+        yield from enumerate(self.run(function, items))
 
     def waiting_for(self) -> str:
         """Return the items in progress as text, for a line about a run without progress; empty by default."""
@@ -151,6 +191,15 @@ class Evaluator(ABC):
     quantized: bool = False
     """True if candidates are judged as networks in 8-bit integers; results then are judged so, too."""
 
+    rungs: Sequence[float] = ()
+    """Epochs at the end of each rung of a candidate's training, ascending; empty if no candidate is trained.
+
+    With two rungs or more, `evaluate_in_rungs` is implemented.
+    """
+
+    reduction: int = 3
+    """ASHA's reduction factor: about one candidate in so many goes on at the end of a rung."""
+
     quantized_epochs: int = 0
     """Number of epochs of training in integers that follow the fine-tuning of a result."""
 
@@ -174,6 +223,21 @@ class Evaluator(ABC):
         Raises:
             Exception: Any error; the engine records it as the reason why this candidate failed.
         """
+
+    def evaluate_in_rungs(self, candidate: Candidate, stops: Callable[[int, Metrics], bool]) -> Metrics:
+        """Measure a candidate as `evaluate` does, and end its training early if `stops` says so.
+
+        Without an early end, the metrics are those of `evaluate`.
+
+        Args:
+            candidate: The candidate.
+            stops: Called at the end of each rung but the last with its number, from 0, and with the metrics
+                of the network there. It returns true to end the training.
+
+        Raises:
+            Exception: As for `evaluate`.
+        """
+        raise NotImplementedError(f"{candidate.id}: {type(self).__name__} trains no candidate in rungs")
 
     def files(self) -> Sequence[str]:
         """Return patterns of the files that this evaluation leaves in the run's folder.
@@ -323,7 +387,7 @@ class Runner(ABC):
 
 
 class Exporter(ABC):
-    """Writes a finished EENN in one file format.
+    """Writes a finished EENN in one file format. Picklable, since workers export the networks of a run.
 
     Example:
         >>> class Names(Exporter):

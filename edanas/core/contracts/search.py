@@ -26,6 +26,7 @@ from edanas.core.types import (
     SegmentFigures,
     Task,
 )
+from edanas.numerics.successive_halving import stops
 
 
 @dataclass(frozen=True)
@@ -414,9 +415,29 @@ class SearchStrategy(ABC):
                 means that M is 0.
         """
 
+    def set_pending(self, genomes: npt.NDArray[np.int64]) -> None:  # noqa: B027 - the engine drops repetitions
+        """Receive the candidates that are in work, before each `ask` of an asynchronous search.
+
+        `ask` should return other candidates. The results of all pending candidates follow in later calls of
+        `tell`. By default, they are ignored.
+
+        Args:
+            genomes: Canonical genomes (n, D) of the n candidates in work.
+        """
+
     @abstractmethod
     def ask(self, count: int) -> list[Candidate]:
         """Return at most `count` distinct candidates that were not evaluated yet; empty = none is left."""
+
+    def stopping(self) -> Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64], int], bool]:
+        """Return the answer to partial results: a picklable function that ends the training of a candidate.
+
+        It is called at the end of each rung of a training, and returns true to end the training. Its first
+        argument is the candidate's minimised values (J,) in the J objectives. The second is the values (n,
+        J) of the n earlier candidates at that rung, the third the evaluation's reduction factor. By default,
+        it is ASHA's rule with Pareto dominance, `edanas.numerics.successive_halving.stops`.
+        """
+        return stops
 
     def notes(self) -> dict[str, str]:
         """Return notes on the last `ask` for the log, by name.

@@ -1,0 +1,51 @@
+"""Times of trainings that several workers make at once."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from edanas.evaluation.finish_time import FinishTime
+from edanas.training.pace import Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("networks", [1, 2, 4, 5])
+def test_networks_of_equal_size_end_in_time_and_use_it(workers: int, networks: int) -> None:
+    """Workers draw a network when they are free; each network takes its limit and its overhead."""
+    clock, overhead, total, records = Clock(), 2.0, 100.0, list[Mapping[int, int]]()
+
+    def pace(_name: str, limit: float) -> Pace:
+        return Pace(limit, record=records.append, clock=clock)
+
+    time = FinishTime(lambda: total - clock.now, pace, overhead, later=0, workers=workers)
+    time.begin([1e6] * networks)
+    running: list[tuple[float, str]] = []
+    names = [str(number) for number in range(networks)]
+    while names or running:
+        while names and len(running) < workers:
+            limit = time.start(name := names.pop(0)).limit
+            assert limit > 0
+            running.append((clock.now + limit + overhead, name))
+        running.sort()
+        clock.now, name = running.pop(0)
+        time.end(name, {0: 7}, overhead)
+    assert clock.now <= total + 1e-6
+    # The last networks may leave a worker idle, but no network waits for time that nobody uses.
+    assert clock.now >= 0.6 * total
+    assert records == [{0: 7}] * networks
+
+
+def test_a_failed_network_changes_no_expectation() -> None:
+    time = FinishTime(lambda: 100.0, lambda _, limit: Pace(limit), overhead=5.0, later=0)
+    time.begin([1e6])
+    time.start("a")
+    time.end("a", {}, 0.0)
+    assert time.overhead == 5.0
