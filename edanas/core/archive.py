@@ -11,7 +11,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -132,7 +132,8 @@ class Archive:
         SQLite would leave further files in the folder, or fail in a read-only folder. A file with a rollback
         journal is locked while a row is read, and the writer waits.
         """
-        with self.path.open("rb") as file:
+        header = b""
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
             header = file.read(_HEADER)
         unchanging = header[-1:] == b"\2" and not Path(f"{self.path}-wal").exists()
         return f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if unchanging else ''}"

@@ -38,7 +38,7 @@ def test_networks_of_equal_size_end_in_time_and_use_it(workers: int, networks: i
         clock.now, name = running.pop(0)
         time.end(name, {0: 7}, overhead)
     assert clock.now <= total + 1e-6
-    # The last networks may leave a worker idle, but no network waits for time that nobody uses.
+    # The last networks may leave a worker idle.
     assert clock.now >= 0.6 * total
     assert records == [{0: 7}] * networks
 
