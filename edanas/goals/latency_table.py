@@ -21,7 +21,7 @@ class LatencyTableMeter(Meter):
     """The latency or energy of each segment: the sum over its layers in a table.
 
     The table has the format of the Once-for-All project. Figures are in millionths of the table's unit:
-    nanoseconds or nanojoules.
+    nanoseconds or nanojoules. A head without multiply-adds, as in a cascade, costs nothing.
 
     Args:
         path: A YAML file. It maps the description of each layer to `mean`, its latency in milliseconds, and
@@ -54,9 +54,12 @@ class LatencyTableMeter(Meter):
             )
         *stages, last = (sum(map(self._figure, each)) for each in layers)
         classes = specimen.task.num_classes
+        free = {at for at, cost in enumerate(specimen.heads) if not cost.macs}
         heads = [
-            self._figure(f"Exit-input:{point.height}x{point.width}x{point.channels}-output:{classes}")
-            for point in specimen.points
+            0
+            if index in free
+            else self._figure(f"Exit-input:{point.height}x{point.width}x{point.channels}-output:{classes}")
+            for index, point in enumerate(specimen.points)
         ]
         return SegmentFigures(tuple(stages), tuple(heads), last)
 

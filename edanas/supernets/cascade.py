@@ -96,6 +96,16 @@ class CascadeProvider(SupernetProvider):
             )
         return tuple(stages), SegmentCost(0, 0, 0, (task.num_classes, 1, 1), 0)
 
+    def layers(self, backbone: Backbone, task: Task) -> tuple[tuple[str, ...], ...] | None:
+        """Return the names of all layers of each network; see `SupernetProvider.layers`."""
+        stages = []
+        for member in self.members(backbone):
+            parts = self.of.layers(member, task)
+            if parts is None:
+                return None
+            stages.append(tuple(name for part in parts for name in part))
+        return (*stages, ())
+
     def load_weights(self, supernet: Supernet, weights: str) -> str:
         """Load weights with the provider `of`; see `SupernetProvider.load_weights`.
 

@@ -5,9 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
+from edanas.core.contracts import Specimen
 from edanas.core.errors import ConfigError
-from edanas.core.types import Metrics
+from edanas.core.space import SearchSpace
+from edanas.core.types import Backbone, Metrics, SegmentCost, Task
 from edanas.goals.energy_table import EnergyTable
+from edanas.goals.latency_table import LatencyTableMeter
+from edanas.supernets.cascade import CascadeProvider
+from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 
 LAYER = "Logits-input:1x1x8-output:10"
 
@@ -56,6 +61,26 @@ def test_the_frequency_is_the_best_of_all(tmp_path, limit):
 def test_a_table_without_an_entry_is_refused(tmp_path, entries, message):
     with pytest.raises(ConfigError, match=message):
         EnergyTable({"600": table(tmp_path, "600", entries)})
+
+
+def test_the_energy_of_a_cascade_is_that_of_the_layers_of_its_networks(tmp_path):
+    of = OFAMobileNetV3Provider(resolutions=(32,), widths=(0.5,), depths=(1, 2))
+    provider, task = CascadeProvider(of), Task(3, 10)
+    space = SearchSpace(provider.variables(), (0.5, None), provider.exit_points)
+    small, large = (list(end.choices) for end in (space.smallest(), space.largest()))
+    own = [each for each in small if not each[0].startswith("net2.")]
+    backbone = Backbone((*own, *(each for each in large if each[0].startswith("net2."))))
+    names = provider.layers(backbone, task)
+    counts = [sum(map(len, of.layers(member, task))) for member in provider.members(backbone)]
+    assert [len(each) for each in names] == [*counts, 0]
+    table = tmp_path / "table.yaml"
+    table.write_text("".join(f"{name}: {{mean: 1, energy: 2}}\n" for each in names for name in set(each)))
+    stages, last = provider.costs(backbone, task)
+    free = SegmentCost(0, 0, 0, (10, 1, 1), 0)
+    specimen = Specimen(backbone, provider, task, stages, (free,), last, lambda: None)
+    figures = LatencyTableMeter(str(table), "energy").figures(specimen)
+    assert figures.stages == tuple(2_000_000 * count for count in counts)
+    assert (figures.heads, figures.last) == ((0,), 0)
 
 
 def test_options_out_of_range(tmp_path):

@@ -16,7 +16,7 @@ from edanas.thresholds.profiles import outcome
 SCHEME = SelectionScheme((0.5, None, 0.5))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.sampled_from([(0.1, None, None, None), (0.3, 0.1, None, 0.5)]),
     st.integers(3, 30),
@@ -40,7 +40,7 @@ def test_the_static_threshold_is_the_cheapest_of_all(searched, samples, levels, 
         assert figures[threshold.pop()] == pytest.approx(min(figures.values()))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 999), st.floats(0.0, 0.4), st.sampled_from([0.02, 0.1, 0.5]), st.integers(1, 7))
 def test_the_rate_of_differences_stays_at_the_target_while_the_threshold_can_move(seed, target, step, period):
     """Early answers differ more often at low confidences, and more often as the stream goes on."""
