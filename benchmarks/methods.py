@@ -89,6 +89,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "aebnas": {"classifier": "searched"},
     "risk": {"final_thresholds": {"name": "risk", "max_drop": "5%"}},
     "eero": {"final_thresholds": {"name": "eero", "max_macs": BUDGET}},
+    "nachos": {
+        "criterion": "cumulative-gate",
+        "scheme": {"name": "nachos", "max_macs": BUDGET},
+        "final_thresholds": {"name": "nachos", "max_macs": BUDGET},
+    },
     "edanas": {"strategy": {"name": "nsga2-joint", "generations": 5}, "final_thresholds": "grid"},
     "hadas": {"thresholds": "continuous", "strategy": "two-level", "scheme": "distill"},
     "eexnas": {"strategy": {"name": "single-exit", "exit": 2, "generations": 5}},
