@@ -63,8 +63,8 @@ class EENet(SequenceCriterion, nn.Module):
 
     Example:
         >>> scores = EENet().build(classes=10, exit_points=2)
-        >>> round(float(scores.after([torch.zeros(1, 10)], points=(0,))), 3)  # not fitted yet
-        0.168
+        >>> scores.after([torch.zeros(1, 10)], points=(0,)).detach()  # not fitted yet
+        tensor([0.1680])
     """
 
     memory = True
