@@ -227,6 +227,10 @@ class SearchSettings:
     )
 
 
+LARGEST_EVERY = 4
+"""Number of steps of which one trains the largest backbone, if each step trains a single backbone."""
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """Settings of a training: of the supernet, of a candidate in `finetune` mode, or of a result.
@@ -288,6 +292,13 @@ class TrainingSettings:
         "while kernels, depths, expansions and widths open in turn and channels are sorted.",
         default=False,
     )
+    backbones: str = setting(
+        "Backbones of a step of a supernet's training. `sandwich`: the largest, which teaches the smallest "
+        "and random ones. `single`: one, random or the largest, which learns from the labels; more steps fit "
+        "in the same time.",
+        "sandwich",
+        choices=("sandwich", "single"),
+    )
     random_backbones: int = setting(
         "Random backbones in a step of a supernet's training, besides the largest and the smallest backbone.",
         1,
@@ -313,6 +324,13 @@ class TrainingSettings:
     def trains(self) -> bool:
         """True if there is at least one step."""
         return bool(self.epochs or self.steps)
+
+    @property
+    def passes(self) -> tuple[float, float, float]:
+        """Average numbers of smallest, random and largest backbones in a step of a supernet's training."""
+        if self.backbones == "single":
+            return 0.0, 1 - 1 / LARGEST_EVERY, 1 / LARGEST_EVERY
+        return 1.0, float(self.random_backbones), 1.0
 
     def images(self, train: int) -> int:
         """Return the number of images in all steps, for `train` images in the train part."""

@@ -146,10 +146,10 @@ class SharedEvaluation(Evaluator):
         return pareto_schemes(profile, candidate, anatomy, removable=self.removable, measure=measure)
 
     def passes(self) -> tuple[float, float]:
-        """See `Evaluator.passes`. Each step trains the largest, the smallest and some random backbones."""
+        """See `Evaluator.passes`."""
         bench, settings = self.workbench, self.workbench.settings.training
         images = settings.images(len(bench.parts.train))
-        training = (2 + settings.random_backbones) * bench.scheme.passes * images
+        training = sum(settings.passes) * bench.scheme.passes * images
         return training, bench.judging_passes()
 
     def teacher(self) -> Teacher:

@@ -142,7 +142,7 @@ def _total(composition: Composition, settings: Settings, candidates: int, costs:
         costs: The cost of one sample's forward pass through the smallest, a median and the largest backbone.
     """
     before, during = _forward_passes(composition, settings, candidates)
-    return before * fmean(costs, (1, settings.training.random_backbones, 1)) + during * costs[1]
+    return before * fmean(costs, settings.training.passes) + during * costs[1]
 
 
 def _seconds(

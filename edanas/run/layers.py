@@ -14,7 +14,7 @@ from edanas.core.types import Survey, Task
 from edanas.data.auto_preset import auto_settings, choice_sentences, part_sizes, split_shares
 from edanas.data.family import bundle_for, for_supernet
 from edanas.data.series_preset import series_settings
-from edanas.data.space_for_time import SPEED, left_out, short_training, sizes_for_time
+from edanas.data.space_for_time import SPEED, affordable_macs, settings_for_time, time_sentence
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
@@ -110,13 +110,10 @@ def layered_settings(
         timed = [limit] if whole_run and not has_length else []
         settings = resolve([*below, automatic, *timed, *layers, own])
         if preset == AUTO and not images.length and settings.time_limit and not settings.weights:
-            sizes = _sizes_for_time(registry, settings, images)
-            changes = {f"supernet.{name}": sizes[name] for name in sizes}
-            if "depths" in sizes:
-                changes |= short_training(settings.training.augment, settings.training.batch_size)
+            changes = _changes_for_time(registry, settings, images)
             fitted: Layer = ("the time limit", changes)
             settings = resolve([*below, automatic, fitted, *timed, *layers, own])
-            limits = left_out(sizes, settings.time_limit)
+            limits = time_sentence(changes, settings.time_limit)
     settings = _spelled_out(registry, settings)
     check_names(registry, settings)
     if images is not None:
@@ -133,20 +130,19 @@ def layered_settings(
     return settings
 
 
-def _sizes_for_time(registry: Registry, settings: Settings, images: Survey) -> dict[str, Any]:
-    """Return the options of the supernet that leave out networks too large for the time limit."""
+def _changes_for_time(registry: Registry, settings: Settings, images: Survey) -> dict[str, Any]:
+    """Return the changes of the settings that the time limit demands."""
     supernet, train = settings.supernet, part_sizes(images, settings.split)["train"]
     if supernet.name not in SPEED:
         return {}
+    speed = SPEED[supernet.name] * threads_of(settings)
     with blamed(registry):
-        return sizes_for_time(
+        return settings_for_time(
             lambda options: registry.create("supernet provider", supernet.name, options),
             supernet.options,
             Task(1 if images.grey else 3, images.classes),
-            settings.time_limit,
-            speed=SPEED[supernet.name] * threads_of(settings),
-            images=train,
-            random_backbones=settings.training.random_backbones,
+            affordable_macs(settings.time_limit, speed, train),
+            settings.training,
         )
 
 

@@ -1,6 +1,8 @@
-"""Training of a supernet with all its exits: the sandwich rule with in-place distillation.
+"""Training of a supernet with all its exits: one backbone a step, or the sandwich rule.
 
-In each step, the targets of the largest backbone are the labels. If the run has a teacher, its probabilities
+A step trains one backbone on the labels, as in Guo et al., Single Path One-Shot Neural Architecture Search,
+ECCV 2020; every fourth step trains the largest backbone. Or it follows the sandwich rule with in-place
+distillation: the targets of the largest backbone are the labels. If the run has a teacher, its probabilities
 are mixed into these targets. The targets of the smallest backbone and of random backbones are the
 probabilities of the largest backbone, at the last exit that runs in the current phase. The gradients of all
 backbones are summed for one update.
@@ -32,7 +34,7 @@ from edanas.core.cut_backbones import NO_CHOICES, completed, restricted, stages_
 from edanas.core.machine import keep_kernels
 from edanas.core.passes import exit_logits, exit_parts
 from edanas.core.preprocess import resampled, size_for
-from edanas.core.settings import TrainingSettings
+from edanas.core.settings import LARGEST_EVERY, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, DataParts, ExitPoint, Task
 from edanas.training.class_weights import class_weights
@@ -191,15 +193,47 @@ class SandwichTraining(Training):
         self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend_for(self.device))
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        """Make a step with the largest, smallest and random backbones; see `Training.make_step`.
+        """Make a step with one or with several backbones; see `Training.make_step`.
 
-        Returns the loss of the largest backbone, as a mean over exits.
+        Returns the loss of the largest or only backbone, as a mean over exits.
         """
         rng = np.random.default_rng(derive_seed(self.seed, "backbones", self.step))
         phase, done, steps = self._moment(self.step)
         if self.step and self._moment(self.step - 1).phase is not phase:
             # Modules that the new phase freezes must have their final, averaged weights.
             self.average.apply()
+        if self.settings.backbones == "single":
+            loss, exits = self._single(images, labels, phase, rng)
+        else:
+            loss, exits = self._sandwich(images, labels, phase, rng)
+        rate, value = learning_rate(self.settings, done, steps), float(loss.detach())
+        norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, value)
+        self.finite.check(value, norm, rate, self.step)
+        return value / exits
+
+    def _single(
+        self, images: torch.Tensor, labels: torch.Tensor, phase: Phase, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, int]:
+        """Add the gradients of one backbone that learns from the labels: the largest, or a random one.
+
+        Returns the loss and the number of exits.
+        """
+        backbone, targets = self.largest, self._targets(images, labels)
+        if self.step % LARGEST_EVERY:
+            backbone = self.space.sample_backbone(rng)
+            images = resized(images, int(backbone["resolution"]))
+        logits = self._logits(backbone, images, phase)
+        loss = self._loss(logits, *targets, phase, backbone, images)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss, len(logits)
+
+    def _sandwich(
+        self, images: torch.Tensor, labels: torch.Tensor, phase: Phase, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, int]:
+        """Add the gradients of the largest backbone, and of others that learn from its last exit.
+
+        Returns the loss of the largest backbone and the number of exits.
+        """
         logits = self._logits(self.largest, images, phase)
         loss = self._loss(logits, *self._targets(images, labels), phase, self.largest, images)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -212,10 +246,7 @@ class SandwichTraining(Training):
             student_logits = self._logits(backbone, small, phase)
             student_loss = self._loss(student_logits, teacher, 0.0, phase, backbone, small)
             student_loss.backward()  # type: ignore[no-untyped-call]
-        rate, value = learning_rate(self.settings, done, steps), float(loss.detach())
-        norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, value)
-        self.finite.check(value, norm, rate, self.step)
-        return value / len(logits)
+        return loss, len(logits)
 
     def _targets(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return the targets of the largest backbone, and the label smoothing that the loss must apply."""

@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 
 from edanas.core.contracts import SupernetProvider
+from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Task
-from edanas.data.space_for_time import EPOCHS, SHARE, left_out, sizes_for_time
+from edanas.data.space_for_time import LONG, SHARE, SHORT, affordable_macs, settings_for_time, time_sentence
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
@@ -15,7 +16,8 @@ SPACES: dict[str, dict[str, Any]] = {
     "elastic-resnet": {"widths": [0.2, 0.4, 0.7, 1.0], "resolutions": [16, 32]},
     "ofa-mbv3": {"widths": [0.35, 0.5, 1.0], "resolutions": [24, 32], "depths": [1, 2], "stem_stride": 2},
 }
-SPEED, IMAGES, RANDOM = 1e10, 10_000, 2
+SPEED, IMAGES = 1e10, 10_000
+TRAINING = TrainingSettings(random_backbones=2)
 
 
 def provider(name: str, options: Mapping[str, Any]) -> SupernetProvider:
@@ -24,19 +26,18 @@ def provider(name: str, options: Mapping[str, Any]) -> SupernetProvider:
 
 
 def sizes(name: str, seconds: float) -> dict[str, Any]:
-    return sizes_for_time(
+    return settings_for_time(
         lambda options: provider(name, options),
         SPACES[name],
         Task(3, 10),
-        seconds,
-        speed=SPEED,
-        images=IMAGES,
-        random_backbones=RANDOM,
+        affordable_macs(seconds, SPEED, IMAGES),
+        TRAINING,
     )
 
 
 def backbone_macs(name: str, changed: Mapping[str, Any]) -> tuple[float, float]:
-    supernet = provider(name, {**SPACES[name], **changed})
+    options = {key.partition(".")[2]: value for key, value in changed.items() if key.startswith("supernet.")}
+    supernet = provider(name, {**SPACES[name], **options})
     space = SearchSpace(supernet.variables(), (None,), supernet.exit_points)
     totals = []
     for backbone in (space.smallest(), space.largest()):
@@ -50,32 +51,32 @@ def backbone_macs(name: str, changed: Mapping[str, Any]) -> tuple[float, float]:
 @pytest.mark.parametrize("name", SPACES)
 def test_more_time_never_makes_the_largest_network_smaller(name: str) -> None:
     chosen = [sizes(name, 60.0 * 2**doubling) for doubling in range(16)]
-    single = [backbone_macs(name, each)[1] for each in chosen if "depths" in each]
-    several = [backbone_macs(name, each)[1] for each in chosen if "depths" not in each]
+    single = [backbone_macs(name, each)[1] for each in chosen if "supernet.depths" in each]
+    several = [backbone_macs(name, each)[1] for each in chosen if "supernet.depths" not in each]
     assert single == sorted(single)
     assert several == sorted(several)
     assert single and several[-1] == backbone_macs(name, {})[1]
-    assert all("depths" in each for each in chosen[: len(single)])
+    assert all("supernet.depths" in each for each in chosen[: len(single)])
 
 
 @pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("seconds", [60.0, 600.0, 3600.0, 36_000.0])
-def test_the_epochs_of_the_reduced_space_fit_in_the_time(name: str, seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [300.0, 600.0, 3600.0, 36_000.0, 1e6])
+def test_the_epochs_of_the_chosen_training_fit_in_the_time(name: str, seconds: float) -> None:
     changed = sizes(name, seconds)
     smallest, largest = backbone_macs(name, changed)
-    passes = largest + smallest + RANDOM * (largest + smallest) / 2
-    if smallest == largest:
-        assert "depths" in changed
-        passes = largest
-    assert 6 * passes * IMAGES * EPOCHS / SPEED <= SHARE * seconds * 1.001
+    middle = (smallest + largest) / 2
+    epochs, passes = LONG, smallest + TRAINING.random_backbones * middle + largest
+    if changed:
+        epochs, passes = SHORT, largest if smallest == largest else 0.75 * middle + 0.25 * largest
+    assert (changed.get("training.backbones") == "single") == (smallest < largest and bool(changed))
+    assert 6 * passes * IMAGES * epochs / SPEED <= SHARE * seconds * 1.001
 
 
 def test_a_space_without_widths_stays_as_it_is() -> None:
     plain = provider("plain", {"channels": [8, 16, 32], "strides": [1, 2, 2]})
-    options = {"speed": 1.0, "images": 10**6, "random_backbones": 1}
-    assert sizes_for_time(lambda _: plain, {}, Task(1, 10), 1.0, **options) == {}  # type: ignore[arg-type]
+    assert settings_for_time(lambda _: plain, {}, Task(1, 10), 1.0, TRAINING) == {}
 
 
 def test_the_run_reports_what_the_time_leaves_out() -> None:
-    assert left_out({}, 60.0) == ""
-    assert "one network of width 0.4" in left_out({"widths": [0.4], "depths": [1]}, 60.0)
+    assert time_sentence({}, 60.0) == ""
+    assert "one network of width 0.4" in time_sentence({"supernet.widths": [0.4]}, 60.0)

@@ -40,8 +40,9 @@ def test_torch_s_generator_is_left_as_it_was(tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_training_lowers_the_loss_of_every_exit_of_every_backbone(tmp_path):
-    settings = replace(PLAIN, epochs=16, learning_rate=0.02)
+@pytest.mark.parametrize(("backbones", "epochs"), [("sandwich", 16), ("single", 32)])
+def test_the_training_lowers_the_loss_of_every_exit_of_every_backbone(tmp_path, backbones, epochs):
+    settings = replace(PLAIN, epochs=epochs, learning_rate=0.02, backbones=backbones)
     before, after = fresh(dropout=0.0), fresh(dropout=0.0)
     trainer(tmp_path / "supernet.pt", after, settings).run(Silent())
     rng = np.random.default_rng(0)
@@ -50,6 +51,20 @@ def test_the_training_lowers_the_loss_of_every_exit_of_every_backbone(tmp_path):
         old, new = (sum(exit_losses(network, each) for each in backbones) for network in (before, after))
         assert old.shape == (5,)
         assert ((old - new) / len(backbones) > 0.1).all(), backbones
+
+
+def test_a_step_with_a_single_backbone_runs_the_largest_in_every_fourth_step(tmp_path, monkeypatch):
+    settings = replace(PLAIN, epochs=1, backbones="single")
+    training = trainer(tmp_path / "supernet.pt", settings=settings)
+    ran, logits = [], training.network.logits
+    monkeypatch.setattr(
+        training.network, "logits", lambda backbone, *rest: ran.append(backbone) or logits(backbone, *rest)
+    )
+    monkeypatch.setattr(training.kernels, "logits", lambda *_: None)
+    training.run(Silent())
+    assert len(ran) == training.step
+    assert all(each == training.largest for each in ran[::4])
+    assert len(set(ran)) > 2
 
 
 @torch.no_grad()
