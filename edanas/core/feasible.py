@@ -42,7 +42,8 @@ class Feasibility:
         self.constraints = tuple(constraints)
         known = ("choices", "costs") if counted else ("choices",)
         self._structural = [c for c in self.constraints if c.basis in known]
-        self._measured = [c for c in self.constraints if c.basis not in known]
+        self.measured = [c for c in self.constraints if c.basis not in known]
+        """The constraints that need an evaluation."""
         costs = any(c.basis == "costs" for c in self._structural)
         self._counted = counted if costs else None
         self._bare = bare
@@ -50,7 +51,7 @@ class Feasibility:
     @property
     def limits(self) -> int:
         """Number M of constraints that need an evaluation."""
-        return len(self._measured)
+        return len(self.measured)
 
     @property
     def structural(self) -> bool:
@@ -72,7 +73,7 @@ class Feasibility:
         Raises:
             CandidateError: An excess is not finite.
         """
-        return [_excess(c, candidate, metrics) for c in self._measured]
+        return [_excess(c, candidate, metrics) for c in self.measured]
 
     def violation(self, candidate: Candidate, metrics: Metrics) -> float:
         """Return a candidate's violation of all constraints.

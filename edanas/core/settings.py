@@ -435,7 +435,8 @@ class Settings:
         distinct=True,
     )
     warm_start: str = setting(
-        "Folder of an older run on the same search space; its Pareto set is evaluated first. Empty = none.",
+        "Folder of an older run on the same search space, or a study of Optuna (`sqlite:///FILE#STUDY`). "
+        "Its Pareto set is evaluated first. Empty = none.",
         "",
     )
     evaluation: Component = setting(

@@ -3,10 +3,13 @@
 No network runs.
 """
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from threading import Lock
 
 from edanas.core.contracts import Evaluator, Objective
+from edanas.core.errors import CostError
 from edanas.core.feasible import Feasibility
 from edanas.core.network_memory import lacks_footprints
 from edanas.core.objective_values import minimised
@@ -81,20 +84,34 @@ def predict_objectives(
     """Return the function that predicts objectives and excesses of constraints, for `SearchProblem.judge`.
 
     Args:
-        judge: The result of `judge_of`. If it is `None`, or an objective depends on the accuracies of
-            classes, this function returns `None`.
+        judge: The result of `judge_of`. If it is `None`, this function returns `None`.
         objectives: The run's objectives.
         limits: The run's constraints.
 
     Returns:
         A function from a candidate and a predicted outcome to one list. The list has the value of each
-        objective, to be minimised, then the excess of each constraint that an evaluation decides.
+        objective, to be minimised, then the excess of each constraint that an evaluation decides. A number
+        that the metrics do not determine is NaN, such as the accuracies of classes.
     """
-    if judge is None or any(each.by_class for each in objectives):
+    if judge is None:
         return None
 
     def numbers(candidate: Candidate, outcome: Outcome) -> Sequence[float]:
         metrics = judge(candidate, outcome)
-        return [*minimised(objectives, metrics), *limits.excesses(candidate, metrics)]
+        values = [functools.partial(_objective_value, each, metrics) for each in objectives]
+        excesses = [functools.partial(each.excess, candidate, metrics) for each in limits.measured]
+        return [_known(value) for value in (*values, *excesses)]
 
     return numbers
+
+
+def _objective_value(objective: Objective, metrics: Metrics) -> float:
+    return math.nan if objective.by_class else minimised([objective], metrics)[0]
+
+
+def _known(value: Callable[[], float]) -> float:
+    """Return a value, or NaN if the metrics lack a part of it."""
+    try:
+        return value()
+    except CostError:
+        return math.nan

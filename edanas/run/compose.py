@@ -43,6 +43,7 @@ from edanas.run.correction_check import check_corrections
 from edanas.run.memory_limits import check_limits, limit_components, profile_of
 from edanas.run.sample_check import check_samples
 from edanas.surrogates.adaptive import AdaptiveSwitching
+from edanas.surrogates.counted_costs import CountedCosts
 from edanas.training.augmented_parts import with_copies
 
 WRITER = "safetensors"
@@ -308,7 +309,8 @@ def make_loggers(registry: Registry, settings: Settings) -> dict[Plugin, Logger]
 def surrogate_factory(registry: Registry, chosen: Sequence[Component]) -> Callable[[int], SurrogateModel]:
     """Return a function that makes the surrogate model of one objective from a seed.
 
-    With several choices, the surrogate model is an `AdaptiveSwitching` between them.
+    With several choices, the surrogate model is an `AdaptiveSwitching` between them. Costs are counted around
+    models that learn from genes and values alone.
 
     Args:
         registry: The extensions by kind and name.
@@ -317,7 +319,8 @@ def surrogate_factory(registry: Registry, chosen: Sequence[Component]) -> Callab
 
     def single(component: Component, seed: int) -> SurrogateModel:
         options = {"seed": seed, **component.options}
-        return cast(SurrogateModel, registry.create("surrogate model", component.name, options))
+        model = cast(SurrogateModel, registry.create("surrogate model", component.name, options))
+        return model if model.reads_profiles else CountedCosts(model)
 
     models: Mapping[str, Callable[[int], SurrogateModel]] = {
         label: functools.partial(single, component)

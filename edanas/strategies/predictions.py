@@ -7,6 +7,7 @@ import numpy as np
 from edanas.core.contracts import ExitInsight, SearchProblem, SurrogateModel
 from edanas.core.errors import PluginError
 from edanas.core.notes import SurrogateNote
+from edanas.core.space import SearchSpace
 from edanas.core.types import Candidate, Outcome
 from edanas.strategies.search_history import Genomes, SearchHistory, Values, unseen
 from edanas.strategies.structure_filter import StructureFilter
@@ -18,8 +19,14 @@ The product is larger than any prediction for a feasible candidate.
 """
 
 
+PROBES = 8
+"""Number of random genomes that show whether a value follows from the structure."""
+
+
 class ObjectivePredictions:
     """Predictions by one surrogate for each objective and each measured constraint; predictions are cached.
+
+    A value that follows from the structure is counted, without a surrogate.
 
     Feasible candidates get the predicted objective values. Infeasible candidates get larger values, in the
     order of their violation of the constraints. Violations of structural constraints are exact.
@@ -48,15 +55,17 @@ class ObjectivePredictions:
         self._known: dict[bytes, int] = {}
         self._genomes: list[Genomes] = []
         self._values: list[Values] = []
-        self._models = []
+        self._models: list[_Model] = []
         self._allowed, self._objectives = allowed, problem.objectives
         self._constrained = problem.limits > 0 or problem.structure is not None
         measured = history.measured()[1]
         self._ceiling = CEILING * (1.0 + np.abs(measured[:, : problem.objectives]).max(axis=0))
         for column in range(problem.objectives + problem.limits):
-            model = _fitted(problem, history, column, int(rng.integers(2**31)))
             of = column - problem.objectives
             name = f"objective {column + 1}" if of < 0 else f"constraint {of + 1}"
+            model = _fitted(problem, history, column, int(rng.integers(2**31)))
+            if isinstance(model, _Counted):
+                self.notes[name] = "counted"
             chosen, tau = getattr(model, "chosen", None), getattr(model, "tau", None)
             if chosen is not None and tau is not None:
                 self.notes[name] = SurrogateNote(chosen, tau, column if of < 0 else None)
@@ -99,20 +108,55 @@ class ObjectivePredictions:
         return f"{share:.2f} of {len(values)} predicted"
 
 
-def _fitted(problem: SearchProblem, history: SearchHistory, column: int, seed: int) -> SurrogateModel:
+class _Counted:
+    """Predictions of a value that follows from the structure: the exact values.
+
+    Args:
+        insight: Counts the values.
+    """
+
+    def __init__(self, insight: ExitInsight) -> None:
+        self._insight = insight
+
+    def predict(self, genomes: Values) -> Values:
+        """Return the values (n,) of genomes (n, D)."""
+        return self._insight.bounds(genomes)[:, 0]
+
+
+_Model = SurrogateModel | _Counted
+
+
+def _fitted(problem: SearchProblem, history: SearchHistory, column: int, seed: int) -> _Model:
     genomes, values = history.measured()
+    insight = _insight(problem, history, column)
+    if insight is not None and insight.counts(np.concatenate([genomes[-PROBES:], _probes(problem.space)])):
+        return _Counted(insight)
     model = problem.surrogate(seed)
-    judge = problem.judge
-    if judge is not None and history.profiles:
-
-        def value(candidate: Candidate, outcome: Outcome) -> float:
-            return judge(candidate, outcome)[column]
-
-        model.inform(ExitInsight(problem.space, history.profiles, value))
+    if insight is not None:
+        model.inform(insight)
     return model.fit(genomes.astype(np.float64), values[:, column])
 
 
-def _prediction(model: SurrogateModel, genomes: Genomes) -> Values:
+def _insight(problem: SearchProblem, history: SearchHistory, column: int) -> ExitInsight | None:
+    """Return the insight into one objective or constraint; `None` if only an evaluation decides its value."""
+    judge = problem.judge
+    if judge is None:
+        return None
+
+    def value(candidate: Candidate, outcome: Outcome) -> float:
+        return judge(candidate, outcome)[column]
+
+    insight = ExitInsight(problem.space, history.profiles, value)
+    return insight if np.isfinite(insight.bounds(_probes(problem.space))).all() else None
+
+
+def _probes(space: SearchSpace) -> Genomes:
+    """Return a few genomes of all parts of a space, (n, D), to try how values depend on outcomes."""
+    ends = np.stack([np.zeros_like(space.counts), space.counts - 1])
+    return np.concatenate([space.canonical(ends), space.sample(np.random.default_rng(0), PROBES)])
+
+
+def _prediction(model: _Model, genomes: Genomes) -> Values:
     values = np.asarray(model.predict(genomes.astype(np.float64)), dtype=np.float64)
     if values.shape != (len(genomes),) or not np.isfinite(values).all():
         invalid = values.size - np.isfinite(values).sum()

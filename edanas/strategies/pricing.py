@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from edanas.core.counted_values import one_exit
 from edanas.core.types import Backbone, Candidate, ExitProfile, Outcome, SelectionScheme
 
 Values = npt.NDArray[np.float64]
@@ -160,15 +161,10 @@ class Pricing:
         """
         scheme = SelectionScheme(tuple(1.0 if is_placed else None for is_placed in placed))
         candidate = Candidate(backbone, scheme)
-        last = np.array(self._judge(candidate, self._all_exit(self._exit_points, 0.0)))
-        slope = np.array(self._judge(candidate, self._all_exit(self._exit_points, 1.0))) - last
+        last = np.array(self._judge(candidate, one_exit(self._exit_points, self._exit_points, 0.0)))
+        slope = np.array(self._judge(candidate, one_exit(self._exit_points, self._exit_points, 1.0))) - last
         values = np.zeros((self._exit_points + 1, len(last)))
         values[-1] = last
         for exit_ in scheme.placed:
-            values[exit_] = self._judge(candidate, self._all_exit(exit_, 0.0))
+            values[exit_] = self._judge(candidate, one_exit(self._exit_points, exit_, 0.0))
         return values, slope
-
-    def _all_exit(self, exit_: int, accuracy: float) -> Outcome:
-        shares = tuple(float(i == exit_) for i in range(self._exit_points + 1))
-        right = tuple(accuracy if share else None for share in shares)
-        return Outcome(accuracy, shares, right, accuracy)

@@ -144,7 +144,7 @@ class AdaptiveSwitching(SurrogateModel):
 
     def _backbones(self, X: Array) -> npt.NDArray[np.int64] | None:
         """Return a number for each sample, (n,), equal for equal backbones; `None` without exit profiles."""
-        if self._insight is None:
+        if self._insight is None or not self._insight.profiles:
             return None
         genes = X[:, : self._insight.space.backbone_dimensions]
         return np.asarray(np.unique(genes, axis=0, return_inverse=True)[1].reshape(-1))

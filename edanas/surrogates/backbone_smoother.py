@@ -8,7 +8,7 @@ import numpy.typing as npt
 from edanas.core.space import Genomes, SearchSpace
 from edanas.numerics.gaussian_process import Pairs, ParameterGrid, separate_likelihoods
 from edanas.numerics.smoother import Smoother
-from edanas.surrogates.arrays import Array
+from edanas.surrogates.arrays import Array, Indices
 
 DECAYS = (1.5, 6.0, 24.0)
 """Values to choose from for `decay`: how fast the covariance falls with the relevance of differing genes."""
@@ -31,7 +31,9 @@ The time of the choice grows with the third power of this number.
 """
 
 
-def indicators(space: SearchSpace, genomes: Genomes, flags: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+def indicators(
+    space: SearchSpace, genomes: Genomes, flags: npt.NDArray[np.bool_]
+) -> tuple[Array, npt.NDArray[np.int64]]:
     """Return the features of backbones, which are zeros and ones, and the gene of each feature.
 
     Args:
@@ -56,7 +58,7 @@ def indicators(space: SearchSpace, genomes: Genomes, flags: npt.NDArray[np.bool_
     return np.hstack(blocks).astype(np.float64), np.array(owners)
 
 
-def fit_gene_smoother(rows: Array, owners: Array, outputs: Array) -> Smoother:
+def fit_gene_smoother(rows: Array, owners: Indices, outputs: Array) -> Smoother:
     """Return a fitted smoother: Kriging with an unknown mean, over genes of different relevance.
 
     The relevance of a gene is its share of the outputs' variance in a ridge regression; the relevances sum to
@@ -77,7 +79,7 @@ def fit_gene_smoother(rows: Array, owners: Array, outputs: Array) -> Smoother:
         most=_MOST,
         loss=separate_likelihoods,
     )
-    return Smoother.fit(rows, np.sqrt(_relevance(rows, owners, Y)), Y, grid, unknown_mean=True)
+    return Smoother.fit(rows, np.sqrt(gene_relevance(rows, owners, Y)), Y, grid, unknown_mean=True)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _standardised(outputs: Array) -> Array:
     return np.asarray((varying - varying.mean(axis=0)) / varying.std(axis=0))
 
 
-def _relevance(rows: Array, owners: Array, Y: Array) -> Array:
+def gene_relevance(rows: Array, owners: Indices, Y: Array) -> Array:
     """Return the relevance of each feature, (L,): the share of the variance that its gene explains.
 
     The shares are those of additive effects in a ridge regression. A minimum is added to each share.

@@ -12,8 +12,9 @@ from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.cut_backbones import stages_of
 from edanas.core.space import Genomes
 from edanas.core.types import Candidate, Outcome
-from edanas.surrogates.arrays import Array, training_set
+from edanas.surrogates.arrays import Array, Indices, training_set
 from edanas.surrogates.backbone_smoother import indicators
+from edanas.surrogates.counted_costs import CountedCosts
 from edanas.surrogates.gp import GP
 from edanas.surrogates.profile_bits import ProfileBits
 
@@ -51,7 +52,9 @@ class ProfileModel(SurrogateModel):
     def fit(self, genomes: Array, values: Array) -> Self:
         """See `SurrogateModel.fit`."""
         X, y = training_set(genomes, values)
-        self._fallback = GP()
+        self._fallback = CountedCosts(GP())
+        if self._insight is not None:
+            self._fallback.inform(self._insight)
         self._training: tuple[Array, Array] | None = (X, y)
         self._known: TrainingProfiles | None = None
         profiles = self._profile_set(X)
@@ -164,7 +167,7 @@ class _ProfileSet:
         distinct = {row.tobytes(): row for row in rows if row.tobytes() in insight.profiles}
         return cls(insight, np.array(list(distinct.values()))) if len(distinct) >= FEWEST else None
 
-    def describe(self, genomes: Genomes, placed: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+    def describe(self, genomes: Genomes, placed: npt.NDArray[np.bool_]) -> tuple[Array, Indices]:
         """Return the features of networks, and the number of the gene of each feature; see `indicators`.
 
         Args:

@@ -279,7 +279,7 @@ def test_threads():
 
 
 def test_one_surrogate_or_a_switch_among_several(registry):
-    assert isinstance(surrogate_factory(registry, components("rbf"))(0), RBF)
+    assert isinstance(surrogate_factory(registry, components("rbf"))(0).model, RBF)
     assert isinstance(surrogate_factory(registry, components("rbf", "gp"))(0), AdaptiveSwitching)
 
 

@@ -10,6 +10,7 @@ from edanas.core.space import CONTINUOUS, SearchSpace
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.surrogates.adaptive import AdaptiveSwitching, kendall_tau, split_folds
 from edanas.surrogates.backbone_smoother import fit_gene_smoother, indicators
+from edanas.surrogates.counted_costs import CountedCosts
 from edanas.surrogates.exit_curves import ExitCurves
 from edanas.surrogates.exit_profiles import ExitProfiles
 from edanas.surrogates.gp import GP
@@ -135,7 +136,9 @@ def test_few_profiles_make_the_model_learn_from_genes(model: type[SurrogateModel
     fitted = model()
     fitted.inform(insight)
     fitted.fit(genomes.astype(float), values)
-    expected = GP().fit(genomes.astype(float), values).predict(genomes.astype(float))
+    by_genes = CountedCosts(GP())
+    by_genes.inform(insight)
+    expected = by_genes.fit(genomes.astype(float), values).predict(genomes.astype(float))
     np.testing.assert_allclose(fitted.predict(genomes.astype(float)), expected)
 
 

@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edanas.core.contracts.capabilities import derive
 from edanas.core.contracts.exit_network import ExitNetwork
 from edanas.core.contracts.networks import SupernetProvider
+from edanas.core.counted_values import bounds, depends_on_accuracy
 from edanas.core.errors import CostError
 from edanas.core.progress import Progress
 from edanas.core.space import SearchSpace
@@ -240,7 +241,8 @@ class ExitInsight:
         profiles: Exit profiles by the bytes of a canonical genome (D,) int64. Some evaluated candidates may
             lack a profile.
         value: Returns the minimised value of the surrogate's objective for a candidate with a hypothetical
-            outcome. Costs are exact, counted from the candidate's structure.
+            outcome. Costs are exact, counted from the candidate's structure. The value is NaN if only an
+            evaluation decides it.
 
     Example:
         >>> from edanas.testing.toy_search import toy_space
@@ -251,6 +253,33 @@ class ExitInsight:
     space: SearchSpace
     profiles: Mapping[bytes, ExitProfile]
     value: Callable[[Candidate, Outcome], float]
+    _bounds: dict[bytes, tuple[float, float]] = field(default_factory=dict, init=False, repr=False)
+
+    def bounds(self, genomes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the values (n, 2) of candidates if all samples exit as late, and as early, as they can.
+
+        See `edanas.core.counted_values.bounds`. The values are counted once for each candidate.
+
+        Args:
+            genomes: Genomes of n candidates, (n, D).
+        """
+        rows = self.space.canonical(np.rint(genomes).astype(np.int64))
+        for row in rows:
+            if row.tobytes() not in self._bounds:
+                self._bounds[row.tobytes()] = bounds(self.value, self.space.decode(row))
+        return np.array([self._bounds[row.tobytes()] for row in rows]).reshape(-1, 2)
+
+    def counts(self, genomes: npt.NDArray[Any]) -> bool:
+        """Return true if the value follows from the structure alone, at least for these candidates.
+
+        Args:
+            genomes: Genomes of n >= 1 candidates, (n, D).
+        """
+        late, early = self.bounds(genomes).T
+        rows = self.space.canonical(np.rint(genomes).astype(np.int64))
+        return bool((late == early).all()) and not any(
+            depends_on_accuracy(self.value, self.space.decode(row)) for row in rows
+        )
 
 
 class SurrogateModel(ABC):
@@ -271,9 +300,10 @@ class SurrogateModel(ABC):
         derive(cls, "reads_profiles", "inform")
 
     def inform(self, insight: ExitInsight) -> None:  # noqa: B027 - most models learn from genes and values alone
-        """Receive the exit profiles of candidates; called before `fit` if the evaluation keeps profiles.
+        """Receive exit profiles and counted costs; called before `fit` if costs follow from the structure.
 
         The model may use only the profiles of genomes that `fit` receives; all other profiles are held out.
+        There may be no profile at all.
         """
 
     @abstractmethod
@@ -326,7 +356,8 @@ class SearchProblem:
         first: Distinct candidates at the start of the initial archive, e.g. the best candidates of an older
             run.
         judge: Returns the J minimised values, then the M excesses, of a candidate with a hypothetical
-            outcome and exact costs; `None` if only an evaluation measures costs.
+            outcome and exact costs; `None` if only an evaluation measures costs. A value is NaN if only an
+            evaluation decides it.
         front: Returns the front of a backbone over continuous thresholds from a candidate and its exit
             profile: minimised values (k, J), infinite where a constraint is broken. `None` if thresholds are
             genes.
