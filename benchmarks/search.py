@@ -23,18 +23,28 @@ Methods are `ours` (every registered strategy), `rivals`, or names. Rivals need 
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import search_results
 import search_runs
 from search_functions import Clutch, Function, Zdt5
+from search_networks import CELLS, SIZE, NasBench201, OfaLike
 from search_rivals import OURS, RIVALS, Options
 
 from edanas.core.errors import EdanasError
 
 BUDGETS = (60, 120, 340)
-FUNCTIONS = ("executed", "ada", "zdt5", "clutch")
+TABLELESS: dict[str, Callable[[], Function]] = {
+    "zdt5": Zdt5,
+    "clutch": Clutch,
+    "ofa-like": OfaLike,
+    **{name: partial(NasBench201, name) for name in (*CELLS, *(f"{name}{SIZE}" for name in CELLS))},
+}
+"""Functions that need no table."""
 
+FUNCTIONS = ("executed", "ada", *TABLELESS)
 
 DIGITS = "digits.safetensors"
 """File of the default table, beside the results."""
@@ -45,10 +55,10 @@ def functions(names: list[str], table: Path | None, folder: Path) -> list[Functi
     from search_table import Fronts, TableFunction, opened
 
     selected: list[Function] = []
-    chosen = None if set(names) <= {"zdt5", "clutch"} else opened(table, folder / DIGITS)
+    chosen = None if set(names) <= set(TABLELESS) else opened(table, folder / DIGITS)
     for name in names:
-        if name in ("zdt5", "clutch"):
-            selected.append(Zdt5() if name == "zdt5" else Clutch())
+        if name in TABLELESS:
+            selected.append(TABLELESS[name]())
         elif chosen is not None:
             selected.append(TableFunction(chosen, name, Fronts.cached(chosen, name, folder)))
     return selected

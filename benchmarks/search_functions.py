@@ -1,4 +1,4 @@
-"""Functions of `search.py`: an exhaustive table of a supernet, and two discrete problems of pymoo.
+"""Functions of `search.py`: the base class, and two discrete problems of pymoo.
 
 Every function has two minimised objectives and a known true front; hypervolumes are shares of the true
 front's. The reference point is a tenth of the front's range beyond the front's worst values.

@@ -20,6 +20,12 @@ TITLES = {
     "ada": "Digits table: error against ADA_MACS",
     "zdt5": "pymoo's ZDT5: 80 bits",
     "clutch": "pymoo's Clutch: 5 integers, 8 constraints",
+    "ofa-like": "46 genes of Once-for-All: synthetic error against counted multiply-adds",
+    **{
+        f"nb201-{data}{end}": f"NAS-Bench-201, {name}: error against {cost}"
+        for end, cost in (("", "latency"), ("-size", "number of parameters"))
+        for data, name in (("cifar10", "CIFAR-10"), ("cifar100", "CIFAR-100"), ("imagenet", "ImageNet16-120"))
+    },
 }
 PAPER = "paper"
 

@@ -22,7 +22,7 @@ from edanas.core.errors import CandidateError
 from edanas.core.space import SearchSpace
 from edanas.executors.process import Process
 
-PACKAGES = ("numpy", "scipy", "torch", "pymoo", "optuna", "botorch", "gpytorch")
+PACKAGES = ("numpy", "scipy", "torch", "pymoo", "optuna", "botorch", "gpytorch", "smac")
 
 
 @dataclass(frozen=True)

