@@ -21,6 +21,7 @@ from edanas.cli.predict import predict
 from edanas.cli.report import report
 from edanas.cli.run import run
 from edanas.cli.tabulate import tabulate
+from edanas.cli.to_optuna import to_optuna
 from edanas.cli.train_supernet import train_supernet
 from edanas.cli.train_teacher import train_teacher
 from edanas.cli.tune import tune
@@ -80,6 +81,7 @@ for _command in (
     bench,
     watch,
     tabulate,
+    to_optuna,
     train_supernet,
     train_teacher,
     plugins,

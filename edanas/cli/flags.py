@@ -116,10 +116,10 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
     ),
     "warm_start": (
         Annotated[
-            Path | None,
+            str | None,
             typer.Option(
-                help="Folder of an older run on the same search space; its Pareto set is evaluated "
-                "first. Default: no older run."
+                help="Folder of an older run on the same search space, or a study of Optuna as "
+                "`sqlite:///FILE#STUDY`; its Pareto set is evaluated first. Default: none."
             ),
         ],
         None,

@@ -17,6 +17,7 @@ from edanas.core.result_row import ResultRow
 from edanas.numerics.pareto import normalised_hypervolume, reference_point
 from edanas.report.choice import Bounds, choose
 from edanas.report.formatting import mega
+from edanas.report.importance import Importance, as_json, mean_importance, read_importance
 from edanas.report.method_names import method_names
 from edanas.report.plain import standing
 from edanas.report.result import Result
@@ -106,6 +107,18 @@ class Comparison:
         """
         return [_summary(method.name, rows) for method, rows in self._by_method()]
 
+    def importance(self) -> dict[str, list[Importance]]:
+        """Return the importance of the searched choices by method: the mean over its seeds, by objective.
+
+        Methods whose results hold no importance are left out.
+        """
+        means = {
+            method.name: mean_importance([read_importance(result.importance) for result in method.results])
+            for method in self.methods
+            if not method.plain
+        }
+        return {name: importances for name, importances in means.items() if importances}
+
     def to_dataframe(self) -> "pd.DataFrame":
         """Return `rows` as a table, with a column `within_...M` for each budget in millions of MACs."""
         import pandas as pd
@@ -117,8 +130,10 @@ class Comparison:
         return pd.DataFrame(flat)
 
     def to_json(self) -> str:
-        """Return JSON text with `summary` in `methods` and `rows` in `runs`."""
-        return json.dumps({"methods": self.summary(), "runs": self.rows()}, indent=1) + "\n"
+        """Return JSON text with `summary` in `methods`, `rows` in `runs`, and `importance` by method."""
+        genes = {name: as_json(importances) for name, importances in self.importance().items()}
+        content = {"methods": self.summary(), "runs": self.rows(), "importance": genes}
+        return json.dumps(content, indent=1) + "\n"
 
     def plot(self, path: Path | str | None = None) -> "Figure":
         """Plot the highest test accuracy of each method within a bound on executed MACs.

@@ -10,6 +10,7 @@ from edanas.core.records import parse, with_checksums, without_checksums
 from edanas.core.result_row import LISTS, NUMBERS, ResultRow
 from edanas.core.runfolder import replace_file
 from edanas.report.choice import Bounds, choose
+from edanas.report.importance import as_json, read_importance
 from edanas.report.rivals import with_rivals
 from edanas.thresholds.budgets import bound
 
@@ -46,6 +47,9 @@ class Result:
         plain: The plain dense networks of the run as `ResultRow` objects; empty if it trained none.
         pareto: The Pareto set of the search by objective values on the validation part, one dictionary for
             each candidate; may be empty.
+        importance: Importance of the searched choices, one dictionary for each objective: `objective`, `tau`
+            and `genes`, the importance by the name of a variable, the largest first. Empty for few evaluated
+            candidates, and for results of older versions.
         settings: The run's settings as nested dictionaries.
         seed: The run's seed.
         data: The whole content of `result.json`.
@@ -79,6 +83,7 @@ class Result:
         self.early_exit = with_rivals(_rows(data, "front", path), self.single_exit)
         self.plain = _rows({"plain": data.get("plain") or []}, "plain", path)
         self.pareto: list[dict[str, Any]] = list(data.get("pareto", ()))
+        self.importance: list[dict[str, Any]] = as_json(read_importance(data.get("importance")))
         self.settings: dict[str, Any] = dict(data["settings"])
         self.seed = int(data["seed"])
 

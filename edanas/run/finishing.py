@@ -28,6 +28,7 @@ from edanas.evaluation.trimming import Trimmer, distinct
 from edanas.report.history import PLAIN_FINISHED
 from edanas.report.rivals import with_rivals
 from edanas.run.compose import Composition
+from edanas.run.optuna_study import is_storage, study_candidates
 from edanas.run.steps import RunSteps
 from edanas.run.time_plan import TimePlan
 from edanas.run.warm_start import best_candidates
@@ -58,14 +59,16 @@ class FinishedNetworks:
 
 
 def warm_start_candidates(composition: Composition) -> tuple[Candidate, ...]:
-    """Return the best candidates of the older run in the setting `warm_start`; empty if it is not set.
+    """Return the best candidates of the older run or study in the setting `warm_start`; empty if not set.
 
     Raises:
-        RunError: The folder holds no run, a run on another search space, or no successful evaluation.
+        RunError: The folder or storage holds no run, a run on another space, or no successful evaluation.
     """
     workbench = composition.workbench
     if not workbench.settings.warm_start:
         return ()
+    if is_storage(workbench.settings.warm_start):
+        return study_candidates(workbench.settings.warm_start, workbench.space, workbench.settings)
     older_run = Path(workbench.settings.warm_start).expanduser()
     return best_candidates(
         older_run, workbench.space, composition.objectives, workbench.settings, composition.fronts

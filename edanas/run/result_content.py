@@ -15,6 +15,7 @@ from edanas.report.history import read_steps
 from edanas.report.plain import plain_content
 from edanas.run.compose import Composition
 from edanas.run.finishing import FinishedNetworks
+from edanas.run.gene_importance import gene_importance
 from edanas.run.provenance import environment
 
 
@@ -53,6 +54,7 @@ def result_content(run: FinishedRun) -> dict[str, Any]:
             for name, objective in zip(labels(settings.objectives), objectives, strict=True)
         ],
         "values": [[o.value(e.metrics) for o in objectives] for e in run.searched if e.metrics],
+        "importance": _importance(run),
         "violations": [e.violation for e in run.searched if e.metrics],
         "failures": [
             *({"id": e.candidate.id, "error": e.error} for e in evaluations if not e.ok),
@@ -75,6 +77,21 @@ def result_content(run: FinishedRun) -> dict[str, Any]:
         "settings": to_plain(settings),
         "seed": settings.seed,
     }
+
+
+def _importance(run: FinishedRun) -> list[dict[str, Any]]:
+    """Return the importance of genes for each objective, on all evaluated candidates of the archive."""
+    composition, outcome = run.composition, run.outcome
+    known = [(at, each.metrics) for at, each in enumerate(outcome.evaluations) if each.metrics]
+    names = labels(composition.workbench.settings.objectives)
+    return gene_importance(
+        composition.workbench.space,
+        outcome.genomes[[at for at, _ in known]],
+        {
+            name: [objective.value(metrics) for _, metrics in known]
+            for name, objective in zip(names, composition.objectives, strict=True)
+        },
+    )
 
 
 def _plot_point(evaluation: Evaluation, metrics: Metrics) -> list[float]:

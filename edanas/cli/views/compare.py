@@ -12,6 +12,7 @@ from edanas.cli.views.output import output_console, print_line
 from edanas.core.visible import visible
 from edanas.report.comparison import Comparison
 from edanas.report.formatting import CONVENTION, NONE, mega
+from edanas.report.importance import NOTE, most_important
 
 _NOTE = (
     "Accuracy and MACs are measured on the test part, with the network that is most accurate on the "
@@ -23,6 +24,10 @@ _NOTE = (
 )
 
 
+_GENES = 5
+"""Number of choices in the table of importances, for each method and objective."""
+
+
 def show_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
     """Print the table of methods, a note on its columns, and the paths of the files that were written."""
     console = output_console()
@@ -30,6 +35,9 @@ def show_comparison(comparison: Comparison, files: Sequence[Path]) -> None:
     console.print(_NOTE, style="dim", highlight=False)
     if remarks := _plain_remarks(comparison):
         console.print(" ".join(remarks), style="dim", markup=False, highlight=False)
+    if genes := _importance(comparison):
+        console.print(genes)
+        console.print(NOTE, style="dim", highlight=False)
     for path in files:
         print_line(console, f"Written: {path}")
 
@@ -66,6 +74,28 @@ def _table(comparison: Comparison) -> Table:
         table.add_column(heading, justify="right", vertical="bottom")
     for method in comparison.summary():
         table.add_row(*_cells(method, comparison.budgets))
+    return table
+
+
+def _importance(comparison: Comparison) -> Table | None:
+    """Return the table of the most important choices by method and objective; `None` if none is known."""
+    by_method = comparison.importance()
+    if not by_method:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("method", vertical="bottom", overflow="fold")
+    table.add_column("objective", vertical="bottom")
+    table.add_column("tau", justify="right", vertical="bottom")
+    table.add_column("importance of choices", vertical="bottom", overflow="fold")
+    for name, importances in by_method.items():
+        for each in importances:
+            top = ", ".join(f"{gene} {each.genes[gene]:.2f}" for gene in most_important([each], _GENES))
+            table.add_row(
+                escape(visible(name)),
+                escape(visible(each.objective)),
+                f"{each.tau:.2f}",
+                escape(visible(top)),
+            )
     return table
 
 

@@ -13,7 +13,8 @@ from edanas.report.html.classes import class_results
 from edanas.report.html.fronts_chart import fronts_chart
 from edanas.report.html.markup import named, text
 from edanas.report.html.networks import Pictures, network
-from edanas.report.html.search_charts import failures, hypervolume_chart, surrogates
+from edanas.report.html.search_charts import failures, hypervolume_chart, importance, surrogates
+from edanas.report.importance import read_importance
 from edanas.report.result import Result
 from edanas.report.tables import by_size
 
@@ -86,6 +87,7 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
     drawings = "\n".join(network(row, single, classes, pictures) for row in early)
     growth = hypervolume_chart(data.get("hypervolume") or [step.hypervolume for step in steps], steps)
     quality = surrogates(steps, labels(result.settings.get("objectives") or []))
+    genes = importance(read_importance(result.importance))
     figures = (
         f"<h3>Early-exit networks</h3>{sections.networks_table('Early-exit networks', early)}"
         f"{sections.calibration(early)}"
@@ -100,7 +102,7 @@ def _parts(result: Result, history: RunHistory) -> list[tuple[str, str, str]]:
         ("networks", "Exits of the networks", drawings or "<p>There are no early-exit networks.</p>"),
         ("figures", "Results of all networks", figures),
         *([("classes", "Classes", by_class)] if by_class else []),
-        ("search", "The search", growth + quality or "<p>The search was not recorded.</p>"),
+        ("search", "The search", growth + quality + genes or "<p>The search was not recorded.</p>"),
         ("failures", "Failures", failures(data.get("failures") or [])),
         ("settings-part", "Settings", sections.settings(result.settings) + sections.remarks(data)),
     ]

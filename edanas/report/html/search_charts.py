@@ -1,4 +1,4 @@
-"""Charts of the hypervolume and of the surrogates' quality by iteration, and a table of failures."""
+"""Charts of hypervolume and surrogates by iteration, and tables of important choices and of failures."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,12 @@ from typing import Any
 from edanas.report.history import Step, SurrogateQuality, qualities
 from edanas.report.html.charts import Chart, Point, spread
 from edanas.report.html.markup import named, table, text
+from edanas.report.importance import NOTE, Importance, most_important
 
 _IDS = 12
 """Maximum number of candidates that are listed for one reason of failure."""
+_GENES = 12
+"""Maximum number of choices in the table of importances."""
 _LONG = 300
 """Maximum length of a reason, in characters."""
 
@@ -85,6 +88,21 @@ def surrogates(steps: Sequence[Step], objectives: Sequence[str]) -> str:
         f'<p class="legend">{" · ".join(keys)}</p>'
         f"{chart.draw('surrogates', label, marks)}{_description('surrogates')}"
         f"<details><summary>Surrogates in use, by iteration</summary>{detail}</details>"
+    )
+
+
+def importance(importances: Sequence[Importance]) -> str:
+    """Return a table of the most important choices, one column for each objective; empty without any."""
+    if not importances:
+        return ""
+    heads = ["choice", *(f"{each.objective} (tau {each.tau:.2f})" for each in importances)]
+    rows = [
+        [named(name), *(f"{each.genes.get(name, 0.0):.2f}" for each in importances)]
+        for name in most_important(importances, _GENES)
+    ]
+    return (
+        f"<h3>Importance of the choices</h3>{table('Importance of the choices', heads, rows, 'figures')}"
+        f'<p class="note">{text(NOTE)}</p>'
     )
 
 
