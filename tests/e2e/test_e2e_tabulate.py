@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_runs import Edanas
+from tiny_runs import Edanas, refused
 
 from edanas.cli import main
 from edanas.core.archive import Archive
@@ -113,6 +113,14 @@ def test_wrong_input_is_refused_with_one_error(
     for part in parts:
         assert part in error
     assert not (tmp_path / "table.safetensors").exists()
+
+
+def test_searched_heads_are_refused(
+    edanas: Edanas, tiny_config: Path, pictures: Path, tmp_path: Path
+) -> None:
+    usual = ["tabulate", "--config", tiny_config, "--data", pictures, "--backbones", 2]
+    output = edanas(*usual, "--out", tmp_path / "table", "--set", "classifier=searched")
+    refused(output, "classifier: found 'searched', whose heads are searched", "e.g. pool-linear")
 
 
 def test_a_run_without_a_trained_supernet_is_refused(
