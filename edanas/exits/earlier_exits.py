@@ -65,8 +65,8 @@ class ZeroTimeWaste(nn.Module, InferenceRule):
     probabilities of exit j. The weights w_mj > 0 and b_m maximise the likelihood of the labels of the
     calibration part, after the training. The last exit of the backbone has no part in both, as in the source.
 
-    The source freezes a trained backbone and trains the heads alone: the scheme `distill` with `mix = 0`.
-    It fits the ensemble on the train part. In a supernet, whose heads are trained with every exit, a network
+    The source freezes a trained backbone and trains the heads alone: the scheme `internal-classifiers`. It
+    fits the ensemble on the train part. In a supernet, whose heads are trained with every exit, a network
     with fewer exits connects each head with the nearest exit before it.
 
     Source: Wołczyk et al., "Zero time waste: Recycling predictions in early exit neural networks", NeurIPS

@@ -28,7 +28,7 @@ def flags(*settings: str) -> list[str]:
         ("scheme=layerwise", "evaluation=finetune"),
         ("scheme=l2w-den", "inference=boosted"),
         ("scheme=jei-dnn", 'criterion={name="uncertainty-gate", own=0}', "evaluation=finetune"),
-        ('scheme={name="distill", mix=0.0}', "inference=ztw", "evaluation=finetune"),
+        ("scheme=internal-classifiers", "inference=ztw", "evaluation=finetune"),
         ("scheme=jei-dnn", "inference=ztw", 'classifier={name="searched", channels=8}'),
     ],
     ids=lambda settings: ", ".join(settings),
