@@ -69,7 +69,8 @@ class JointExitInference(TrainingScheme):
             return losses[:, :-1].mean(dim=0).sum()
         fixed = replace(batch, logits=[each.detach() for each in batch.logits])
         gates = torch.stack(fixed.confidences()[:-1], dim=1).to(losses.dtype)
-        weighted = (exit_probabilities(gates.detach()) * losses[:, :-1]).sum(dim=1).mean()
+        shares = torch.stack(fixed.exit_shares()[:-1], dim=1).detach()
+        weighted = (shares * losses[:, :-1]).sum(dim=1).mean()
         return weighted + self._gate_loss(batch, gates, losses.detach()) if gates.requires_grad else weighted
 
     def _gate_loss(self, batch: ExitBatch, gates: torch.Tensor, losses: torch.Tensor) -> torch.Tensor:
@@ -82,17 +83,6 @@ class JointExitInference(TrainingScheme):
         weight = ((len(targets) - positive) / positive).clamp(1 / _LARGEST_WEIGHT, _LARGEST_WEIGHT)
         weights = torch.where(targets > 0, weight, torch.ones_like(targets))
         return F.binary_cross_entropy(gates.clamp(1e-6, 1 - 1e-6), targets, weights)
-
-
-def exit_probabilities(gates: torch.Tensor) -> torch.Tensor:
-    """Return the probability (B, E - 1) of exiting at each early exit, from the gates (B, E - 1).
-
-    Example:
-        >>> exit_probabilities(torch.tensor([[0.5, 0.5, 1.0]]))
-        tensor([[0.5000, 0.2500, 0.2500]])
-    """
-    stays = (1 - gates).cumprod(dim=1)
-    return gates * torch.cat([torch.ones_like(stays[:, :1]), stays[:, :-1]], dim=1)
 
 
 @hookimpl
