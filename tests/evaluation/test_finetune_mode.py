@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_runs import equal_states, parts, space, workbench
 
-from edanas.core.errors import WeightsError
+from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.progress import Silent
 from edanas.core.types import Candidate, DataParts, ImageSet, SelectionScheme
 from edanas.evaluation.finetune import FinetuneEvaluation, edanas_evaluations
@@ -132,3 +132,36 @@ def test_passes_equal_a_count_by_hand(evaluator):
 
 def test_the_evaluation_is_registered_as_finetune():
     assert edanas_evaluations() == {"finetune": FinetuneEvaluation}
+
+
+@pytest.fixture(scope="module")
+def stepwise(tmp_path_factory):
+    bench = workbench(tmp_path_factory.mktemp("rungs"), training__epochs=2, training__ema=0.5)
+    evaluation = FinetuneEvaluation(bench, early_stopping=2, reduction=2)
+    evaluation.prepare(Silent())
+    return evaluation
+
+
+def test_rungs_change_nothing_unless_a_training_ends_there(stepwise):
+    partial = []
+    assert stepwise.rungs == (1.0, 2.0)
+    whole = stepwise.evaluate_in_rungs(TWO, lambda rung, metrics: bool(partial.append((rung, metrics))))
+    assert whole == stepwise.evaluate(TWO)
+    ((rung, first),) = partial
+    assert rung == 0
+    assert first != whole
+    # A training that ends has the metrics, and the profile, of the network that was judged.
+    assert stepwise.evaluate_in_rungs(TWO, lambda *_: True) == first
+    assert stepwise.rescore(TWO, stepwise.profile(TWO)) == first
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"early_stopping": 0}, "evaluation.early_stopping: found 0; allowed: 1 or more"),
+        ({"reduction": 1}, "evaluation.reduction: found 1; allowed: 2 or more"),
+    ],
+)
+def test_rungs_out_of_range_are_refused(options, text, tmp_path):
+    with pytest.raises(ConfigError, match=text):
+        FinetuneEvaluation(workbench(tmp_path), **options)
