@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import edanas
+from edanas.core.errors import EdanasError
 
 BUDGET = "BUDGET"
 """Text in settings in the place of which the data's budget of multiply-adds stands."""
@@ -63,6 +64,7 @@ EVALUATIONS = 12
 
 GATED = {"name": "joint-combined", "combine": "soft-conditional", "own": 0.5}
 NESTED = {"thresholds": "continuous", "strategy": "nested"}
+GATES = {"criterion": "cumulative-gate", "thresholds": [0.2, 0.5, 0.7, "none"]}
 CASCADE = {"supernet": {"name": "cascade", "of": COMMON["supernet"]}, "classifier": "carried"}
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -89,8 +91,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "aebnas": {"classifier": "searched"},
     "risk": {"final_thresholds": {"name": "risk", "max_drop": "5%"}},
     "eero": {"final_thresholds": {"name": "eero", "max_macs": BUDGET}},
+    "eefp": {"final_thresholds": "eefp"},
+    "calibrated": {"final_thresholds": "calibrated"},
     "nachos": {
-        "criterion": "cumulative-gate",
+        **GATES,
         "scheme": {"name": "nachos", "max_macs": BUDGET},
         "final_thresholds": {"name": "nachos", "max_macs": BUDGET},
     },
@@ -283,7 +287,7 @@ def main() -> None:
                 try:
                     results.append(edanas.search(out=run, seed=seed, settings=settings))
                     names.append(name)
-                except edanas.EdanasError as error:
+                except EdanasError as error:
                     print(f"{name}, seed {seed}: {error}", file=sys.stderr)
         compared = edanas.compare(results, names=names, budgets=data.macs)
         print(table(columns(compared.rows())))

@@ -43,6 +43,8 @@ class ResultRow:
             pair that occurs, ascending.
         disagreement: Disagreement of the exits, by name; `edanas.evaluation.disagreement` describes the keys.
             Empty for a network without early exits.
+        failure_prediction: Figure of merit of the confidences as reasons to stop, in [0, 1]; see
+            `edanas.thresholds.failure_prediction`. `None` without early exits.
         calibration_accuracy: Accuracy on the calibration part; `None` if the thresholds were not set there.
         validation_accuracy: Accuracy on the validation part.
         ada_macs: ADA_MACS.
@@ -105,6 +107,7 @@ class ResultRow:
     class_recall: tuple[float | None, ...] = ()
     confusion: tuple[Sequence[int], ...] = ()
     disagreement: Mapping[str, float | None] = field(default_factory=dict)
+    failure_prediction: float | None = None
     calibration_accuracy: float | None = None
     validation_accuracy: float
     ada_macs: float

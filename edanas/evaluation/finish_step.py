@@ -30,6 +30,7 @@ from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_answers, collect_profile
 from edanas.model.trimming import removal_text
 from edanas.numerics.intervals import wilson
+from edanas.thresholds.failure_prediction import failure_prediction
 from edanas.thresholds.profiles import exit_columns
 from edanas.training.pace import Pace
 from edanas.training.steps import recalibration_sample
@@ -183,6 +184,7 @@ class FinishStep:
             **test_figures(test, len(parts.test)),
             **class_figures(parts.test.labels.numpy(), predictions, parts.task.num_classes),
             disagreement=self._disagreement(network),
+            failure_prediction=failure_prediction(profile, network.scheme.placed),
             calibration_accuracy=calibration.accuracy if calibration else None,
             validation_accuracy=validation.accuracy,
             calibration_executed_macs=calibration.executed_macs if calibration else None,

@@ -1,17 +1,19 @@
 """Thresholds of a finished network, set by a threshold setter on calibration samples."""
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 
 import torch
 
-from edanas.core.contracts import Answers, Calibration, ExitNetwork, ThresholdSetter
+from edanas.core.contracts import Answers, Calibration, ExitNetwork, Rescaling, ThresholdSetter
 from edanas.core.costs import Costs
 from edanas.core.errors import CandidateError
 from edanas.core.preprocess import prepare
 from edanas.core.types import ExitProfile, ImageSet
 from edanas.model.fitting import assign, fit
 from edanas.model.profiling import collect_profile
+from edanas.model.rescaling import can_rescale, fold
 from edanas.model.temperature import apply_temperatures
 
 _BATCH = 256
@@ -44,6 +46,7 @@ def calibrate(
         answers=partial(collect_logits, network, samples),
         tempered=partial(_tempered_profile, network, samples),
         assigned=partial(_assigned_profile, network, samples, costs) if network.criterion.assigns else None,
+        rescaled=partial(_rescaled_profile, network, samples) if can_rescale(network) else None,
     )
     choice = setter.choose(calibration)
     if choice.scheme.placed != calibration.scheme.placed:
@@ -53,9 +56,12 @@ def calibrate(
         )
     network.scheme = choice.scheme
     network.description |= choice.notes
+    if choice.rescalings:
+        fold(network, choice.rescalings)
+        fit(network, samples)
     if choice.temperatures:
         _set_temperatures(network, samples, choice.temperatures)
-    elif not setter.assigns:
+    elif not setter.assigns and not choice.rescalings:
         return calibration.profile
     return collect_profile(network, samples)
 
@@ -87,6 +93,16 @@ def _tempered_profile(network: ExitNetwork, samples: ImageSet, temperatures: Seq
         return collect_profile(network, samples)
     finally:
         _set_temperatures(network, samples, ())
+
+
+def _rescaled_profile(
+    network: ExitNetwork, samples: ImageSet, rescalings: Sequence[Rescaling]
+) -> ExitProfile:
+    """Return the exit profile of a network with rescaled logits; the network does not change."""
+    rescaled = copy.deepcopy(network)
+    fold(rescaled, rescalings)
+    fit(rescaled, samples)
+    return collect_profile(rescaled, samples)
 
 
 def _assigned_profile(

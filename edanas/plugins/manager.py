@@ -56,6 +56,7 @@ BUILT_IN = (
     "edanas.thresholds.exit_shares",
     "edanas.thresholds.big_little",
     "edanas.thresholds.nachos",
+    "edanas.thresholds.failure_prediction",
     "edanas.surrogates.builtin",
     "edanas.goals.objectives",
     "edanas.goals.combined_objectives",

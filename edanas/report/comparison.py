@@ -80,6 +80,8 @@ class Comparison:
             - `rival_cost`: executed MACs of the same network as a fraction of those of the cheapest
               single-exit network of its run, cut networks included, with at least its validation accuracy;
               `None` = the run has no such network, or no early-exit network.
+            - `failure_prediction`: figure of merit of its confidences as reasons to stop (EEFP), in [0, 1];
+              `None` = it has no early exits, or is of an older version.
             - `hypervolume`: normalised hypervolume, in [0, 1], of the run's networks in test error and
               executed MACs. The reference point has the worst test error and the worst MACs of all methods.
             - `single_exit_hypervolume`: normalised hypervolume of the run's single-exit networks.
@@ -173,6 +175,7 @@ class Comparison:
             "ada_macs": best.ada_macs,
             "backbone_macs": best.backbone_macs,
             "rival_cost": best.rival_cost,
+            "failure_prediction": best.failure_prediction,
             "hypervolume": self._hypervolume(networks),
             "single_exit_hypervolume": self._hypervolume(result.single_exit),
             "within": {budget: _within(candidates, budget) for budget in self.budgets},

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edanas.core.contracts import Answers, Calibration, ThresholdChoice, ThresholdSetter
+from edanas.core.contracts import Answers, Calibration, Rescaling, ThresholdChoice, ThresholdSetter
 from edanas.core.costs import Costs
 from edanas.core.errors import CandidateError
 from edanas.core.types import ExitProfile, SelectionScheme
@@ -75,6 +75,13 @@ def toy_calibration(
         scale = np.array(temperatures, dtype=np.float32)[:, None]
         return _profile(scheme.placed, scaled / scale, labels)
 
+    def rescaled(rescalings: Sequence[Rescaling]) -> ExitProfile:
+        changed = scaled.copy()
+        for at, (factors, offsets) in enumerate(rescalings):
+            changed[:, at] *= np.array(factors, dtype=np.float32)
+            changed[:, at] += np.array(offsets, dtype=np.float32)
+        return _profile(scheme.placed, changed, labels)
+
     profile = _profile(scheme.placed, scaled, labels)
     return Calibration(
         profile=profile,
@@ -84,6 +91,7 @@ def toy_calibration(
         answers=lambda: Answers(scaled.copy(), labels.copy()),
         tempered=tempered,
         assigned=lambda _: (profile, (1 / len(strength),) * len(strength)),
+        rescaled=rescaled,
     )
 
 

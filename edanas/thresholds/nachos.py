@@ -27,7 +27,7 @@ class NachosThresholds(ThresholdSetter):
     the last early exit to the first. The accuracy stays at `min_accuracy` or above.
 
     The thresholds fit the criterion `cumulative-gate`. In the source's code, a step that breaks the accuracy
-    stays; here it is taken back.
+    stays, and thresholds end at 0.1; here such a step is taken back, and thresholds end at 0.
 
     Source: Gambella, Pomponi, Scardapane and Roveri, "NACHOS: Neural architecture search for hardware
     constrained early exit neural networks", arXiv 2401.13330, and its public code.
@@ -84,7 +84,7 @@ class NachosThresholds(ThresholdSetter):
     def _repaired(self, tenths: list[int], score: Callable[[list[int]], tuple[float, float]]) -> list[int]:
         """Return thresholds, in tenths, that are lowered until `max_macs` holds or no step is left."""
         for at in reversed(range(len(tenths))):
-            while score(tenths)[1] > self.max_macs and tenths[at] > 1:
+            while score(tenths)[1] > self.max_macs and tenths[at] > 0:
                 lower = [*tenths[:at], tenths[at] - 1, *tenths[at + 1 :]]
                 if score(lower)[0] < self.min_accuracy:
                     break

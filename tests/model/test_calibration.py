@@ -23,6 +23,7 @@ from edanas.model.fitting import fit
 from edanas.model.profiling import collect_profile
 from edanas.model.temperature import TEMPERATURES
 from edanas.thresholds.exit_shares import ExitShares
+from edanas.thresholds.failure_prediction import FailurePrediction
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.setters import Budgeted, Calibrated, Dynamic, Static
 from edanas.thresholds.stream_budget import HOLD
@@ -44,7 +45,7 @@ def middle(network):
     return float(costs_by_exit[:2].mean())
 
 
-@pytest.mark.parametrize("name", ["static", "budget", "floor", "calibrated", "dynamic", "eenet"])
+@pytest.mark.parametrize("name", ["static", "budget", "floor", "calibrated", "dynamic", "eenet", "eefp"])
 def test_a_calibrated_network_is_restored_from_its_files(name, network, tmp_path):
     setter = {
         "static": lambda: Static(accuracy_drop=0.1),
@@ -52,6 +53,7 @@ def test_a_calibrated_network_is_restored_from_its_files(name, network, tmp_path
         "floor": lambda: Budgeted(min_accuracy="5%"),
         "calibrated": lambda: Calibrated(accuracy_drop=0.1),
         "dynamic": lambda: Dynamic(max_macs=middle(network), horizon=40),
+        "eefp": lambda: FailurePrediction(accuracy_drop=0.1),
         "eenet": lambda: ExitShares(max_macs=middle(network)),
     }[name]()
     if name == "eenet":

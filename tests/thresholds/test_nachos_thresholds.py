@@ -37,7 +37,7 @@ def test_both_constraints_hold_or_no_threshold_of_the_repair_meets_them(samples,
         chosen = NachosThresholds(macs, accuracy).choose(calibration).scheme
     except CandidateError as error:
         assert "after the repair; required: at most" in str(error)
-        lowest = [SelectionScheme((a, None, None, b)) for a, b in itertools.product((0.1, 0.7), (0.1, 0.8))]
+        lowest = [SelectionScheme((a, None, None, b)) for a, b in itertools.product((0.0, 0.7), (0.0, 0.8))]
         assert not all(
             figures(calibration, each)[1] <= macs and figures(calibration, each)[0] >= accuracy
             for each in lowest

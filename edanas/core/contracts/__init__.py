@@ -40,7 +40,7 @@ from edanas.core.contracts.search import (
     Specimen,
     SurrogateModel,
 )
-from edanas.core.contracts.thresholds import Answers, Calibration, ThresholdChoice, ThresholdSetter
+from edanas.core.contracts.thresholds import Answers, Calibration, Rescaling, ThresholdChoice, ThresholdSetter
 from edanas.core.contracts.training import ExitBatch, Phase, TrainingScheme
 from edanas.core.notes import SurrogateNote
 
@@ -63,6 +63,7 @@ __all__ = [
     "TrainingScheme",
     "Answers",
     "Calibration",
+    "Rescaling",
     "ThresholdChoice",
     "ThresholdSetter",
     "Phase",

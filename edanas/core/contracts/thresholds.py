@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,22 @@ class Answers:
     outputs: npt.NDArray[np.float32] | None = None
 
 
+class Rescaling(NamedTuple):
+    """Numbers by which an exit's logits are multiplied, and numbers that are then added.
+
+    Args:
+        factors: K factors, one for each class.
+        offsets: K offsets.
+
+    Example:
+        >>> Rescaling((1.0, 2.0), (0.0, -0.5)).factors
+        (1.0, 2.0)
+    """
+
+    factors: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Results of a network without final thresholds on S calibration samples.
@@ -50,6 +66,8 @@ class Calibration:
         assigned: Takes a budget, in multiply-adds per sample. Fits the network's criterion for it, and
             returns the new exit profile and the share of samples for each exit; see
             `ConfidenceCriterion.assign`. `None`, the default, means that the criterion has no such method.
+        rescaled: Takes a rescaling for each early exit, and returns the exit profile for rescaled logits.
+            `None`, the default, means that the heads cannot be rescaled.
 
     Example:
         >>> from edanas.testing.setters import toy_calibration
@@ -64,6 +82,7 @@ class Calibration:
     answers: Callable[[], Answers]
     tempered: Callable[[Sequence[float]], ExitProfile]
     assigned: Callable[[float], tuple[ExitProfile, tuple[float, ...]]] | None = None
+    rescaled: Callable[[Sequence[Rescaling]], ExitProfile] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +94,8 @@ class ThresholdChoice:
         temperatures: Number by which the network divides the logits of each of the E exits from now on;
             empty, the default, means no division.
         notes: Values by name for the network's description, in JSON's types, e.g. the budget of a stream.
+        rescalings: Rescaling of each early exit with a head, which the head's last layer takes up; empty, the
+            default, means none.
 
     Example:
         >>> ThresholdChoice(SelectionScheme((0.5, None))).scheme.placed
@@ -84,6 +105,7 @@ class ThresholdChoice:
     scheme: SelectionScheme
     temperatures: tuple[float, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    rescalings: tuple[Rescaling, ...] = ()
 
 
 class ThresholdSetter(ABC):

@@ -75,7 +75,8 @@ def network(row: ResultRow, singles: Sequence[ResultRow], classes: Sequence[str]
     cost = (
         f"{percent(row.relative_cost, 0)}% of the backbone's {mega(row.backbone_macs)}M; "
         f"the backbone without early exits reaches {percent(row.backbone_test_accuracy)}%. "
-        f"{comparison_text(row, singles)} {disagreement_text(row)}"
+        f"{comparison_text(row, singles)} {disagreement_text(row)} "
+        f"{failure_prediction_text(row)}"
     )
     bytes_text = memory_text(row)
     memory = f'<p class="note">On a microcontroller in int8: {text(bytes_text)}.</p>' if bytes_text else ""
@@ -97,6 +98,16 @@ def disagreement_text(row: ResultRow) -> str:
         "Disagreement of the exits, with mean 0 and deviation 1 on training images: "
         f"{right} on images that the last exit classifies correctly, {wrong} on the others. An early exit is "
         f"correct and the last exit wrong on {percent(row.disagreement.get('overthinking'))}% of the images."
+    )
+
+
+def failure_prediction_text(row: ResultRow) -> str:
+    """Return a sentence on a network's confidences as reasons to stop; empty if it is not known."""
+    if row.failure_prediction is None:
+        return ""
+    return (
+        f"Failure prediction (EEFP): {row.failure_prediction:.2f}; 1 = confidences separate the images for "
+        "which an early exit is right, or all later exits are wrong, from the other images; 0.5 = not at all."
     )
 
 
