@@ -48,6 +48,8 @@ class ShrinkingTraining(SandwichTraining):
             self._enter(now.stage)
         rng = np.random.default_rng(derive_seed(self.seed, "backbones", self.step))
         phase, stage = self._moment(self.step).phase, self.shrinking.stages[now.stage]
+        if self.step and self._moment(self.step - 1).phase is not phase:
+            self.average.apply()
         backbones = [self.shrinking.sample_backbone(rng, now.stage) for _ in range(stage.networks)]
         side = int(backbones[0]["resolution"])
         small = resized(images, side)

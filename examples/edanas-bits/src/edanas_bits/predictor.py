@@ -116,4 +116,6 @@ class TransferredPredictor(SurrogateModel):
         special = [*self.bits.tolist(), *([self.flag] if self.flag >= 0 else [])]
         rest = [at for at in range(genomes.shape[1]) if at not in special]
         bits = torch.where(is_float[:, None], 0.0, scaled[:, special])
+        if not special:  # a supernet without bit-widths
+            bits = torch.zeros(len(genomes), 1)
         return scaled[:, rest], bits, is_float
