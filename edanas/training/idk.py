@@ -7,7 +7,6 @@ import torch
 from edanas.core.contracts import ExitBatch, Phase, TrainingScheme
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
-from edanas.training.exit_and_inference import exit_probabilities
 from edanas.training.phased_schemes import share_of
 
 
@@ -62,8 +61,7 @@ class IdkCascade(TrainingScheme):
         losses = batch.sample_losses()
         exits = losses.shape[1]
         costs = batch.costs or tuple((exit_ + 1) / exits for exit_ in range(exits))
-        gates = [each.to(losses.dtype) for each in batch.confidences()[:-1]]
-        shares = exit_probabilities(torch.stack([*gates, torch.ones_like(losses[:, 0])], dim=1))
+        shares = torch.stack(batch.exit_shares(), dim=1)
         return (shares * (losses + self.price * losses.new_tensor(costs))).sum(dim=1).mean()
 
 

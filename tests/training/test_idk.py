@@ -8,7 +8,6 @@ from edanas.core.contracts import ExitBatch, Phase
 from edanas.core.errors import ConfigError
 from edanas.exits.criteria import MaxProbability
 from edanas.exits.gates import LearnedGate
-from edanas.training.exit_and_inference import exit_probabilities
 from edanas.training.idk import IdkCascade
 
 COSTS = (0.2, 0.6, 1.0)
@@ -53,8 +52,7 @@ def trained_shares(price):
         IdkCascade(price=price).loss(batch_of(gates, logits, labels)).backward()
         optimizer.step()
     with torch.no_grad():
-        confidences = [gates.after(logits[at : at + 1], (at,)) for at in range(2)]
-        return exit_probabilities(torch.stack([*confidences, torch.ones(300)], dim=1)).mean(dim=0)
+        return torch.stack([share.mean() for share in batch_of(gates, logits, labels).exit_shares()])
 
 
 def test_a_higher_price_lets_samples_exit_earlier():
