@@ -28,7 +28,7 @@ Make = Callable[..., SurrogateModel]
 
 
 LOWEST_TAU = {"rbf": 0.85, "mlp": 0.8, "cart": 0.6, "gp": 0.85, "xgboost": 0.8}
-LOWEST_TAU |= {"exit-curves": 0.85, "exit-profiles": 0.85}
+LOWEST_TAU |= {"exit-curves": 0.85, "exit-profiles": 0.85, "one-hot-gp": 0.85}
 
 
 @pytest.mark.parametrize("name", MODELS)
