@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edanas.cli.flags import with_run_options
+from edanas.core.launched import place
 from edanas.run.options import RunOptions
 
 
@@ -41,13 +42,14 @@ def run(
 ) -> None:
     """Search for early-exit networks, train the best candidates, and write a run folder."""
     started = time.monotonic()
-    if not dry_run:
+    if not dry_run and place().rank == 0:
         typer.echo(_first_line(options), err=True)
     import json
 
     from edanas.api import run as run_search
     from edanas.cli.views.report import show_result
     from edanas.cli.views.run import show_estimate
+    from edanas.core.progress import Silent
     from edanas.plugins.blame import blamed
     from edanas.plugins.manager import load_plugins
     from edanas.plugins.registry import Registry
@@ -56,7 +58,7 @@ def run(
     from edanas.run.estimate import estimate
     from edanas.run.folder import RunFolder, new_folder
 
-    progress = ConsoleProgress()
+    progress = ConsoleProgress() if place().rank == 0 else Silent()
     registry = Registry(load_plugins(progress.say))
     settings = announced_settings(registry, options, progress.say)
     if dry_run:

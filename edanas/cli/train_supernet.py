@@ -49,6 +49,8 @@ def train_supernet(
     import math
 
     from edanas.cli.views.train_supernet import show_training
+    from edanas.core.launched import place
+    from edanas.core.progress import Silent
     from edanas.plugins.manager import load_plugins
     from edanas.plugins.registry import Registry
     from edanas.run.console import ConsoleProgress
@@ -56,7 +58,7 @@ def train_supernet(
     from edanas.run.pretraining import Order
     from edanas.run.pretraining import train_supernet as train
 
-    progress = ConsoleProgress()
+    progress = ConsoleProgress() if place().rank == 0 else Silent()
     registry = Registry(load_plugins(progress.say))
     settings = layered_settings(registry, options.layers(), progress.say)
     limit = math.inf if time_limit is None else time_limit

@@ -245,7 +245,21 @@ class TrainingSettings:
         "Number of steps, in place of `epochs`; 0 = as many as the epochs have.", 0, minimum=0
     )
     batch_size: int = setting(
-        "Number of samples in a training step; BatchNorm needs at least two.", 64, minimum=2
+        "Number of samples in a training step, over all processes; BatchNorm needs at least two.",
+        64,
+        minimum=2,
+    )
+    micro_batch_size: int = setting(
+        "Largest number of samples that a process runs at once in a supernet's training, to save memory; it "
+        "adds up the gradients of several parts of its batch. BatchNorm uses each part's own statistics. 0 = "
+        "no limit.",
+        0,
+        minimum=0,
+    )
+    sync_batch_norm: bool = setting(
+        "BatchNorm in a supernet's training by several processes: true = statistics of the whole batch, as "
+        "in one process; false = of each process's part, without the exchange.",
+        default=True,
     )
     optimizer: str = setting("Optimizer: `adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
     learning_rate: float = setting("Peak learning rate.", 0.003, above=0)

@@ -38,12 +38,14 @@ from edanas.run.finishing import (
     warm_start_candidates,
 )
 from edanas.run.folder import RunFolder
+from edanas.run.helping import help_training
 from edanas.run.plugin_files import note_plugin_files
 from edanas.run.result_content import FinishedRun, result_content
 from edanas.run.steps import RunSteps
 from edanas.run.time_plan import TimePlan
 from edanas.run.timed_training import search_in_time, train_in_time
 from edanas.run.watchdog import WatchedProgress
+from edanas.training.ranks import joined, present
 
 FIRST = "first"
 """The key in the archive for the genomes of the first candidates of the initial archive."""
@@ -87,6 +89,8 @@ def run(
 ) -> Result:
     """Run or resume a search in a folder; see `edanas.search`.
 
+    In processes that torchrun starts, all of them train the supernet, and the others than the first then end.
+
     Args:
         registry: The extensions by kind and name.
         settings: All settings of the run, from `layered_settings`.
@@ -102,7 +106,9 @@ def run(
         Interrupted: After Ctrl-C; the same call resumes the run.
     """
     started = time.monotonic() if started is None else started
-    with WatchedProgress(progress).watching() as watched:
+    with joined(settings.device) as ranks, WatchedProgress(progress).watching() as watched:
+        if not ranks.leads:
+            help_training(registry, settings, folder, ranks)
         return _run(
             registry, settings, folder, watched, overwrite=overwrite, verbose=verbose, started=started
         )
@@ -264,6 +270,7 @@ def _execute(
         if plan is not None:
             train_in_time(plan, composition, progress)
         composition.evaluator.prepare(progress)
+        present().release()
     steps = RunSteps(composition, progress)
     setup = SearchSetup(
         workbench.space,

@@ -18,8 +18,10 @@ from edanas.evaluation.initial_weights import trained_parts
 from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, supernet_trainers
+from edanas.run.helping import help_training
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
 from edanas.training.loop import Training
+from edanas.training.ranks import joined
 from edanas.training.sandwich import SandwichTraining
 from edanas.training.schedule import TimeSlice
 from edanas.training.supernet_file import read_recipe, write
@@ -98,6 +100,8 @@ class Trained:
 def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trained:
     """Train a supernet, or resume its training, until it is finished or the time limit is reached.
 
+    In processes that torchrun starts, all of them train, and the others than the first then end.
+
     Args:
         registry: The extensions by kind and name.
         order: The supernet to train.
@@ -112,6 +116,13 @@ def train_supernet(registry: Registry, order: Order, progress: Progress) -> Trai
     """
     segment = TimeSlice(order.time_limit)
     order = valid_order(order)
+    with joined(order.settings.device) as ranks:
+        if not ranks.leads:
+            help_training(registry, order.settings, order.work, ranks)
+        return _train(registry, order, progress, segment)
+
+
+def _train(registry: Registry, order: Order, progress: Progress, segment: TimeSlice) -> Trained:
     if order.out.exists():
         return _existing_supernet(registry, order, progress)
     with blamed(registry):

@@ -10,6 +10,7 @@ import torch
 from edanas.core.config import to_plain
 from edanas.core.devices import threads_of
 from edanas.core.errors import ConfigError, Interrupted, RunError
+from edanas.core.launched import place
 from edanas.core.machine import computing
 from edanas.core.preprocess import prepare
 from edanas.core.progress import Progress
@@ -104,6 +105,11 @@ def train_teacher(registry: Registry, order: TeacherOrder, progress: Progress) -
         Interrupted: After Ctrl-C; the same call resumes the training.
     """
     segment, order = TimeSlice(order.time_limit), _valid(order)
+    if place().count > 1:
+        raise ConfigError(
+            f"train-teacher: found {place().count} processes; allowed: one, since one process trains a "
+            "teacher; leave out torchrun"
+        )
     with blamed(registry):
         composition = compose(registry, order.settings, order.work, progress)
     parts = composition.workbench.parts

@@ -1,6 +1,7 @@
 """The training loop of a supernet; a resumed training gives the same weights as without the interruption."""
 
 import copy
+import io
 import math
 import statistics
 import time
@@ -10,19 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from edanas.core.errors import TrainingError, WeightsError
+from edanas.core.errors import RunError, TrainingError, WeightsError
 from edanas.core.finite import check_finite
 from edanas.core.machine import clock
-from edanas.core.progress import Bar, Progress
+from edanas.core.progress import Bar, Progress, Silent
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
 from edanas.training.checkpoint import Checkpoint
 from edanas.training.finite_steps import FiniteSteps
 from edanas.training.pace import Pace
 from edanas.training.precision import AUTO, BF16, FP32
+from edanas.training.ranks import ALONE
 from edanas.training.schedule import Schedule, TimeSlice, TrainingSpeed
 from edanas.training.steps import Batches, derive_seed, make_optimizer
 from edanas.training.weight_average import WeightAverage
@@ -84,6 +87,8 @@ class Training(ABC):
         self.finite = FiniteSteps(f"the {self.checkpoint.of}", self.trained, settings, len(self.batches))
         self.speed = TrainingSpeed()
         self.precision = settings.precision
+        self.ranks = ALONE
+        """The processes of this training."""
         self.step, self.seconds, self._written = 0, 0.0, -1
         self._seconds_per_step: float | None = None
         """Mean seconds per step in the latest call of `run`; `None` before the first step."""
@@ -133,11 +138,36 @@ class Training(ABC):
         if self.finished:
             self._network.eval()
             return True
-        self._choose_precision()
-        with self._task(progress) as bar, self._isolated_random_state():
-            self._train_for(time_slice, bar)
-        self._network.eval()
+        with self.ranks.calling("run", self._call_state):
+            self._run(progress, time_slice)
         return self.finished
+
+    def _run(self, progress: Progress, time_slice: TimeSlice) -> None:
+        with self.ranks.sharing_cores():
+            self._choose_precision()
+            with self._task(progress) as bar, self._isolated_random_state():
+                self._train_for(time_slice, bar)
+        self._network.eval()
+
+    def repeat(self, name: str, content: bytes) -> None:
+        """Repeat a call of the first process, for this process's part of each batch; see `Ranks.calling`.
+
+        Raises:
+            RunError: This process has other training samples than the first process.
+        """
+        state = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
+        # Machines round differently, but not as much as other samples would.
+        if not np.allclose(state["samples"], self._call_state()["samples"], rtol=1e-3):
+            at = self.ranks.at
+            raise RunError(
+                f"process {at.rank} of {at.count}: the train part differs from that of the first process; "
+                "all machines need the same files"
+            )
+        self._restore(state)
+        if name == "run":
+            self._run(Silent(), TimeSlice())
+        else:
+            self._measure_step()
 
     def fit(self, total: float) -> str:
         """Set the number of steps so that the training ends after `total` seconds.
@@ -156,8 +186,8 @@ class Training(ABC):
             TrainingError: A loss, a gradient or a weight is not finite.
         """
         self.resume()
-        self._choose_precision()
-        step_seconds = self._seconds_per_step or statistics.mean(self._time_trial_steps(time.monotonic))
+        with self.ranks.calling("fit", self._call_state):
+            step_seconds = self._measure_step()
         if not self.finished:
             self.schedule = self.schedule.refitted(self.step, self.seconds, total, step_seconds)
             self._written = -1
@@ -167,6 +197,17 @@ class Training(ABC):
             f"The training has {self.schedule.steps} steps, {self.schedule.steps / len(self.batches):.1f} "
             f"epochs, to end after {total:.0f} s at {speed:.0f} images per second."
         )
+
+    def _call_state(self) -> dict[str, Any]:
+        """Return the state for the other processes, with figures by which they compare their samples."""
+        parts = self.batches.parts
+        labels = float(parts.train.labels.double().mean())
+        return {**self._state(), "samples": [len(parts.train), labels, *parts.mean, *parts.std]}
+
+    def _measure_step(self) -> float:
+        """Return the seconds of a step, as the latest call of `run` or a few trial steps measured them."""
+        self._choose_precision()
+        return self._seconds_per_step or statistics.mean(self._time_trial_steps(time.monotonic))
 
     def _choose_precision(self) -> None:
         """Choose bfloat16 if it is clearly faster than float32, and the setting `precision` is `auto`.
@@ -179,7 +220,7 @@ class Training(ABC):
         for precision in (FP32, BF16) * 2 if self.schedule.steps else ():
             self.precision = precision
             seconds[precision] += self._time_trial_steps(clock(self.device))
-        is_faster = min(seconds[BF16]) < CLEARLY_FASTER * min(seconds[FP32])
+        (is_faster,) = self.ranks.agreed(min(seconds[BF16]) < CLEARLY_FASTER * min(seconds[FP32]))
         self.precision = BF16 if is_faster else FP32
 
     def _time_trial_steps(self, now: Callable[[], float]) -> list[float]:
@@ -200,7 +241,8 @@ class Training(ABC):
                 seconds.append(now() - start)
                 self.step = 0
                 limit = math.inf if self.pace is None else TRIAL_SHARE * self.pace.limit
-                if len(seconds) > WARM_UP_STEPS and time.monotonic() - begin > limit:
+                (is_late,) = self.ranks.agreed(time.monotonic() - begin > limit)
+                if len(seconds) > WARM_UP_STEPS and is_late:
                     break
         self.trained.load_state_dict(before[0])
         self.optimizer.load_state_dict(before[1])
@@ -223,12 +265,12 @@ class Training(ABC):
             batches, step_end = self._rest_of_epoch(), time_slice.seconds
             for images, labels in batches:
                 self.speed.input_seconds += time_slice.seconds - step_end
-                if self._at_end() or time_slice.is_over():
+                if self._is_over(time_slice):
                     # A `finally` block would also save after a failed step, which may change statistics.
                     return self._save()
                 loss = self._seeded_step(images, labels)
                 step_end = time_slice.seconds
-                self.speed.images += len(labels)
+                self.speed.images += round(len(labels) / self.batches.share)
                 self.speed.seconds = step_end - start
                 self.seconds = seconds_before + self.speed.seconds
                 self._seconds_per_step = self.speed.seconds / (self.step - first)
@@ -239,11 +281,19 @@ class Training(ABC):
                     saved = time_slice.seconds
         return self._save()
 
-    def _at_end(self) -> bool:
-        """Fit the number of steps to the time, and return whether all steps are done."""
+    def _is_over(self, time_slice: TimeSlice) -> bool:
+        """Fit the number of steps to the time; return whether all steps are done or the time slice is over.
+
+        The first process decides for all.
+        """
         if self.pace is not None:
             self.schedule = self.pace.schedule(self.schedule, self.step)
-        return self.finished
+        is_over = self.finished or time_slice.is_over()
+        if self.ranks.count > 1:
+            values = self.schedule.steps, self.schedule.since, self.schedule.position, is_over
+            steps, since, position, ends = self.ranks.agreed(*values)
+            self.schedule, is_over = Schedule(int(steps), int(since), position), bool(ends)
+        return is_over
 
     @contextmanager
     def _task(self, progress: Progress) -> Iterator[Bar]:
@@ -267,7 +317,8 @@ class Training(ABC):
         return self.batches.epoch(generator, first)
 
     def _seeded_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
-        torch.manual_seed(derive_seed(self.seed, "step", self.step))
+        rank = ("rank", self.ranks.at.rank) if self.ranks.at.rank else ()
+        torch.manual_seed(derive_seed(self.seed, "step", self.step, *rank))
         loss = self.make_step(images, labels)
         self.step += 1
         self.average.update(self.step)
@@ -277,6 +328,22 @@ class Training(ABC):
         """Write the checkpoint. After the last step it holds the averaged weights, but no optimiser state."""
         if self._written == self.step:
             return
+        if self.finished:
+            self.average.apply()
+        if not self.ranks.leads:
+            return
+        state = self._state()
+        try:
+            check_finite(state["network"], f"training of the {self.checkpoint.of}, step {self.step}")
+        except WeightsError as error:
+            raise TrainingError(
+                f"{error}; lower learning_rate (found {self.settings.learning_rate:g})"
+            ) from error
+        self.checkpoint.write(state)
+        self._written = self.step
+
+    def _state(self) -> dict[str, Any]:
+        """Return the state of the training; after the last step, it has no optimiser state."""
         state: dict[str, Any] = {
             "step": self.step,
             "seconds": self.seconds,
@@ -285,20 +352,10 @@ class Training(ABC):
             "schedule": self.schedule.to_dict(),
             "skipped": self.finite.skipped,
         }
-        if self.finished:
-            self.average.apply()
-        else:
+        if not self.finished:
             state |= {"optimizer": self.optimizer.state_dict(), "average": self.average.state()}
             state |= {"learned": self.learned.state_dict(), "own": self.own_state()}
-        weights = self._network.state_dict()
-        try:
-            check_finite(weights, f"training of the {self.checkpoint.of}, step {self.step}")
-        except WeightsError as error:
-            raise TrainingError(
-                f"{error}; lower learning_rate (found {self.settings.learning_rate:g})"
-            ) from error
-        self.checkpoint.write({**state, "network": weights})
-        self._written = self.step
+        return {**state, "network": self._network.state_dict()}
 
     def resume(self) -> None:
         """Restore the state from the checkpoint if the file exists and this object has made no step.
@@ -310,18 +367,20 @@ class Training(ABC):
         if self.step:
             return
         with self.checkpoint.reading(self.device) as state:
-            if state is None:
-                return
-            self.schedule, step = Schedule.from_dict(state["schedule"]), int(state["step"])
-            check_finite(state["network"], self.checkpoint.path)
-            self._network.load_state_dict(state["network"])
-            self.precision = str(state["precision"])
-            if step < self.schedule.steps:
-                self.optimizer.load_state_dict(state["optimizer"])
-                self.average.load(state["average"])
-                self.learned.load_state_dict(state["learned"])
-                self.load_own_state(state.get("own", {}))
-            self.finite.skipped = int(state["skipped"])
-            self.finite.remember()
-            self._seconds_per_step = None if state["each"] is None else float(state["each"])
-            self.step, self.seconds, self._written = step, float(state["seconds"]), step
+            if state is not None:
+                check_finite(state["network"], self.checkpoint.path)
+                self._restore(state)
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.schedule, step = Schedule.from_dict(state["schedule"]), int(state["step"])
+        self._network.load_state_dict(state["network"])
+        self.precision = str(state["precision"])
+        if step < self.schedule.steps:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average.load(state["average"])
+            self.learned.load_state_dict(state["learned"])
+            self.load_own_state(state.get("own", {}))
+        self.finite.skipped = int(state["skipped"])
+        self.finite.remember()
+        self._seconds_per_step = None if state["each"] is None else float(state["each"])
+        self.step, self.seconds, self._written = step, float(state["seconds"]), step

@@ -10,6 +10,9 @@ backbones are summed for one update.
 Yu and Huang, Universally Slimmable Networks, 2019; Yu et al., BigNAS, 2020.
 """
 
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +46,9 @@ from edanas.training.distillation import Teacher, distillation_targets
 from edanas.training.loop import SAVE_EVERY, Training
 from edanas.training.phase_plan import Moment, PhasePlan
 from edanas.training.precision import compute_precision
+from edanas.training.ranks import present
 from edanas.training.steps import derive_seed, learning_rate, scheme_module, update
+from edanas.training.synchronised_norm import SynchronisedNorm
 
 _CACHED_KERNELS = 8192
 """Size of the cache of CPU kernels.
@@ -190,7 +195,12 @@ class SandwichTraining(Training):
         self.class_weights = class_weights(parts.train, settings, self.device)
         self.costs: tuple[float, ...] = ()
         """See `ExitBatch.costs`; those of the largest backbone, for all backbones."""
-        self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend_for(self.device))
+        self.ranks = present()
+        self.batches.divide(self.ranks)
+        self._synchronises = self.ranks.count > 1 and settings.sync_batch_norm
+        # A compiled stage would normalise with the statistics of its process.
+        backend = None if self._synchronises else backend_for(self.device)
+        self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend)
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         """Make a step with one or with several backbones; see `Training.make_step`.
@@ -202,51 +212,65 @@ class SandwichTraining(Training):
         if self.step and self._moment(self.step - 1).phase is not phase:
             # Modules that the new phase freezes must have their final, averaged weights.
             self.average.apply()
-        if self.settings.backbones == "single":
-            loss, exits = self._single(images, labels, phase, rng)
-        else:
-            loss, exits = self._sandwich(images, labels, phase, rng)
-        rate, value = learning_rate(self.settings, done, steps), float(loss.detach())
+        backbones = self._backbones(rng)
+        value = sum(
+            self._add_gradients(*part, backbones, phase, self.batches.share * len(part[0]) / len(images))
+            for part in self._micro_batches(images, labels)
+        )
+        value = self.ranks.sum_gradients(self.trained.parameters(), value)
+        rate = learning_rate(self.settings, done, steps)
         norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, value)
         self.finite.check(value, norm, rate, self.step)
-        return value / exits
+        return value / len(phase.exits)
 
-    def _single(
-        self, images: torch.Tensor, labels: torch.Tensor, phase: Phase, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, int]:
-        """Add the gradients of one backbone that learns from the labels: the largest, or a random one.
+    def _micro_batches(
+        self, images: torch.Tensor, labels: torch.Tensor
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Divide a batch into parts of at most `micro_batch_size` samples, and at least two."""
+        limit, samples = self.settings.micro_batch_size, round(len(images) / self.batches.share)
+        # The processes' shares of a batch may differ by one sample, but not in their number of parts.
+        fewest, most = samples // self.ranks.count, math.ceil(samples / self.ranks.count)
+        count = min(math.ceil(most / limit), fewest // 2) if limit else 1
+        if count <= 1:
+            return [(images, labels)]
+        return list(zip(images.tensor_split(count), labels.tensor_split(count), strict=True))
 
-        Returns the loss and the number of exits.
+    def _backbones(self, rng: np.random.Generator) -> list[Backbone]:
+        """Return the backbones of a step: the one that learns from the labels, then those that it teaches."""
+        if self.settings.backbones == "single":
+            return [self.space.sample_backbone(rng) if self.step % LARGEST_EVERY else self.largest]
+        # The largest backbone cannot teach itself.
+        return [self.largest, *(each for each in self._students(rng) if each != self.largest)]
+
+    def _add_gradients(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        backbones: Sequence[Backbone],
+        phase: Phase,
+        share: float,
+    ) -> float:
+        """Add the gradients of the backbones; return the loss of the first one, times `share`.
+
+        Args:
+            images: Normalised images (B, C, R, R).
+            labels: Labels (B,), or class probabilities (B, K).
+            backbones: The backbone that learns from the labels, then those that learn from its last exit.
+            phase: The current phase.
+            share: Weight of the images, their share in the batch of all processes.
         """
-        backbone, targets = self.largest, self._targets(images, labels)
-        if self.step % LARGEST_EVERY:
-            backbone = self.space.sample_backbone(rng)
-            images = resized(images, int(backbone["resolution"]))
-        logits = self._logits(backbone, images, phase)
-        loss = self._loss(logits, *targets, phase, backbone, images)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss, len(logits)
-
-    def _sandwich(
-        self, images: torch.Tensor, labels: torch.Tensor, phase: Phase, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, int]:
-        """Add the gradients of the largest backbone, and of others that learn from its last exit.
-
-        Returns the loss of the largest backbone and the number of exits.
-        """
-        logits = self._logits(self.largest, images, phase)
-        loss = self._loss(logits, *self._targets(images, labels), phase, self.largest, images)
+        first, *students = backbones
+        targets, inputs = self._targets(images, labels), resized(images, int(first["resolution"]))
+        logits = self._logits(first, inputs, phase)
+        loss = share * self._loss(logits, *targets, phase, first, inputs)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
-        for backbone in self._students(rng):
-            if backbone == self.largest:
-                # The largest backbone has been trained in this step already, and cannot teach itself.
-                continue
+        for backbone in students:
             small = resized(images, int(backbone["resolution"]))
             student_logits = self._logits(backbone, small, phase)
-            student_loss = self._loss(student_logits, teacher, 0.0, phase, backbone, small)
+            student_loss = share * self._loss(student_logits, teacher, 0.0, phase, backbone, small)
             student_loss.backward()  # type: ignore[no-untyped-call]
-        return loss, len(logits)
+        return float(loss.detach())
 
     def _targets(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return the targets of the largest backbone, and the label smoothing that the loss must apply."""
@@ -268,7 +292,10 @@ class SandwichTraining(Training):
         return self.phases.at(self.schedule.done(step) * steps, steps)
 
     def _logits(self, backbone: Backbone, images: torch.Tensor, phase: Phase) -> list[torch.Tensor]:
-        with compute_precision(self.precision, self.device):
+        with ExitStack() as stack:
+            if self._synchronises:
+                stack.enter_context(SynchronisedNorm(self.ranks))
+            stack.enter_context(compute_precision(self.precision, self.device))
             logits = self.kernels.logits(backbone, images, phase)
             if logits is None:
                 logits = self.network.logits(backbone, images, phase)

@@ -1,7 +1,7 @@
 """Training of a supernet by progressive shrinking, as in Once-for-All."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,26 @@ class ShrinkingTraining(SandwichTraining):
         if self.step and self._moment(self.step - 1).phase is not phase:
             self.average.apply()
         backbones = [self.shrinking.sample_backbone(rng, now.stage) for _ in range(stage.networks)]
+        total = sum(
+            self._add_gradients(*part, backbones, phase, self.batches.share * len(part[0]) / len(images))
+            for part in self._micro_batches(images, labels)
+        )
+        total = self.ranks.sum_gradients(self.trained.parameters(), total)
+        steps = max(1.0, now.share * self.schedule.steps)
+        rate = stage.rate * learning_rate(self.settings, now.done * steps, round(steps))
+        norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, total)
+        self.finite.check(total, norm, rate, self.step)
+        return total
+
+    def _add_gradients(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        backbones: Sequence[Backbone],
+        phase: Phase,
+        share: float,
+    ) -> float:
+        """Add the gradients of the backbones; return their mean loss, times `share`, as a mean over exits."""
         side = int(backbones[0]["resolution"])
         small = resized(images, side)
         targets, smoothing = self._targets(images, labels)
@@ -61,13 +81,9 @@ class ShrinkingTraining(SandwichTraining):
         for backbone in backbones:
             at_side = _at_side(backbone, side)
             logits = self._logits(at_side, small, phase)
-            loss = self._loss(logits, targets, smoothing, phase, at_side, small)
+            loss = share * self._loss(logits, targets, smoothing, phase, at_side, small)
             (loss / len(backbones)).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach()) / len(logits) / len(backbones)
-        steps = max(1.0, now.share * self.schedule.steps)
-        rate = stage.rate * learning_rate(self.settings, now.done * steps, round(steps))
-        norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, total)
-        self.finite.check(total, norm, rate, self.step)
         return total
 
     def own_state(self) -> dict[str, Any]:

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import TrainingScheme
+from edanas.core.errors import ConfigError
 from edanas.core.preprocess import prepare
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts, ImageSet
 from edanas.training.augment import augment, mix
+from edanas.training.ranks import ALONE, Ranks
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises linearly, before it falls along a cosine."""
@@ -41,19 +43,25 @@ class Batches:
         parts: The data; only the train part is used.
         settings: Settings of training; only `batch_size` and `augment` are used.
         resolution: Side of the images in a batch, in pixels.
-        device: Device that holds the whole train part and the batches.
+        device: Device of the batches. It holds the whole train part, too, unless that takes more than half of
+            the free memory of a GPU. Each batch is then copied to it.
     """
 
     def __init__(
         self, parts: DataParts, settings: TrainingSettings, resolution: int, device: torch.device
     ) -> None:
         self.parts, self.settings, self.resolution, self.device = parts, settings, resolution, device
-        self.images = parts.train.images.to(device)
+        images = parts.train.images
+        self.images = images if _is_large(images, device) else images.to(device)
         self.labels = parts.train.labels.to(device)
         self.latest = torch.empty(0, dtype=torch.int64)
         """Indices of the images of the latest batch in the train part."""
         self.targets: Callable[[torch.Tensor], torch.Tensor] | None = None
         """Function from indices of images (B,) to probabilities (B, K); `None` = the targets are labels."""
+        self.ranks = ALONE
+        """The processes among which each batch is divided."""
+        self.share = 1.0
+        """Share of this process in the latest batch, from 0 to 1."""
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch.
@@ -62,6 +70,22 @@ class Batches:
         """
         full, rest = divmod(len(self.labels), self.settings.batch_size)
         return max(1, full + (rest > 1 and 2 * rest >= self.settings.batch_size))
+
+    def divide(self, ranks: Ranks) -> None:
+        """Divide each batch among processes.
+
+        Raises:
+            ConfigError: A process would have fewer than two samples of a batch, which BatchNorm needs.
+        """
+        size, samples = self.settings.batch_size, len(self.labels)
+        rest = samples - size * (len(self) - 1)
+        smallest = min(size, samples, rest)
+        if ranks.count > 1 and smallest < 2 * ranks.count:
+            raise ConfigError(
+                f"training.batch_size: found {size} with {ranks.count} processes, and the smallest batch of "
+                f"{samples} training samples has {smallest}; allowed: two samples or more for each process"
+            )
+        self.ranks = ranks
 
     def epoch(
         self, generator: torch.Generator, first: int = 0
@@ -75,20 +99,30 @@ class Batches:
 
         Yields:
             B images (B, C, R, R), and their labels (B,). With mixup or `targets`, the labels are class
-            probabilities (B, K) for K classes.
+            probabilities (B, K) for K classes. With several processes, this is one process's part of the
+            batch, which it augments with random numbers of its own.
         """
+        rank, count = self.ranks.at.rank, self.ranks.count
         order = torch.randperm(len(self.labels), generator=generator).to(self.device)
         base = int(torch.randint(2**62, (), generator=generator))
         for step in range(first, len(self)):
-            indices = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
-            images = prepare(self.images[indices], self.resolution, self.parts.mean, self.parts.std)
+            batch = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
+            indices = batch.tensor_split(count)[rank]
+            self.share = len(indices) / len(batch)
+            images = self.images[indices.to(self.images.device)].to(self.device)
+            images = prepare(images, self.resolution, self.parts.mean, self.parts.std)
             self.latest = indices
-            generator.manual_seed(base + step)
+            generator.manual_seed(derive_seed(base + step, rank) if rank else base + step)
             images = augment(images, self.settings.augment, generator)
             targets = self.labels[indices] if self.targets is None else self.targets(indices)
             if "mixup" in self.settings.augment:
                 images, targets = mix(images, targets, len(self.parts.train.classes), generator)
             yield images, targets
+
+
+def _is_large(images: torch.Tensor, device: torch.device) -> bool:
+    """Return whether images take more than half of the free memory of a GPU."""
+    return device.type == "cuda" and 2 * images.nbytes > torch.cuda.mem_get_info(device)[0]
 
 
 def scheme_module(

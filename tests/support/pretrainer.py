@@ -1,10 +1,12 @@
 """A tiny supernet to train; as a program, a training with a checkpoint at each step, to be killed."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from edanas.core.machine import computing
 from edanas.core.progress import Silent
+from edanas.core.settings import Settings
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.layers import layered_settings
@@ -39,8 +41,13 @@ def tiny_order(out: Path) -> Order:
     return Order(layered_settings(registry(), [("tiny", TINY)]), out)
 
 
+def changed_epochs(settings: Settings, epochs: int) -> Settings:
+    return replace(settings, training=replace(settings.training, epochs=epochs))
+
+
 if __name__ == "__main__":
     sandwich.SandwichTraining.__init__.__defaults__ = (0.0,)  # a checkpoint at each step
     with computing(1):
         order = tiny_order(Path(sys.argv[1]))
-        train_supernet(registry(), Order(order.settings, order.out, half=False), Silent())
+        settings = changed_epochs(order.settings, int(sys.argv[2])) if len(sys.argv) > 2 else order.settings
+        train_supernet(registry(), Order(settings, order.out, half=False), Silent())
