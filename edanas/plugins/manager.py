@@ -90,6 +90,8 @@ BUILT_IN = (
     "edanas.evaluation.finetune",
     "edanas.executors.serial",
     "edanas.executors.process",
+    "edanas.executors.ray_cluster",
+    "edanas.executors.slurm",
     "edanas.deploy.safetensors_export",
     "edanas.deploy.onnx_export",
     "edanas.deploy.onnx_if_export",
