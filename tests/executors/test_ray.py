@@ -36,6 +36,8 @@ def program(name: str, folder: Path) -> Any:
         )
     finally:
         shutil.rmtree(place, ignore_errors=True)
+    if "timed out during startup" in done.stderr:
+        pytest.skip("Ray did not start within the 30 s that it gives its processes")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
