@@ -59,6 +59,11 @@ class ResultRow:
             least the same accuracy on the validation part; `None` = no network is as accurate, or the row is
             a single-exit network.
         rival_cost: Executed MACs as a fraction of those of the rival; `None` = there is no rival.
+        saves_macs: False if the network executes no fewer MACs than its backbone or than its rival; `None` =
+            a single-exit network.
+        alone: Id of the single-exit network that is the network's own backbone, trained alone in the same
+            way; `None` = it was not trained (`finetune.backbones`).
+        alone_test_accuracy: Test accuracy of that network.
         params: Number of parameters, placed heads included.
         activations: Number of elements in the largest output of a layer.
         ram: Bytes of RAM on a microcontroller: the peak of int8 activations.
@@ -118,6 +123,9 @@ class ResultRow:
     backbone_test_accuracy: float
     rival: str | None = None
     rival_cost: float | None = None
+    saves_macs: bool | None = None
+    alone: str | None = None
+    alone_test_accuracy: float | None = None
     params: int
     activations: int | None = None
     ram: int | None = None
@@ -156,6 +164,11 @@ class ResultRow:
     def is_cheaper(self) -> bool:
         """True if the network executes fewer MACs than its backbone and than its rival, if there is one."""
         return self.relative_cost < 1 and (self.rival_cost is None or self.rival_cost < 1)
+
+    @property
+    def is_below_backbone(self) -> bool:
+        """True without early exits, or if `macs_for_choice` is below the MACs of the backbone."""
+        return not self.exits or self.macs_for_choice < self.backbone_macs
 
     @property
     def macs_for_choice(self) -> float:

@@ -352,6 +352,22 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class FinetuneSettings(TrainingSettings):
+    """Settings of the training of the results.
+
+    Example:
+        >>> FinetuneSettings().backbones
+        False
+    """
+
+    backbones: bool = setting(
+        "Finish the own backbone of each early-exit network, too: trained alone in the same way, as the "
+        "networks NAS_n beside EDANAS_n in Table I of the paper.",
+        default=False,
+    )
+
+
+@dataclass(frozen=True)
 class BaselineSettings:
     """Settings of the plain dense networks that a run trains for comparison.
 
@@ -459,7 +475,7 @@ class Settings:
         Component("shared"),
     )
     objectives: Components = setting(
-        "Objectives, two or more.", components("accuracy", "ada-macs"), length=2, distinct=True
+        "Objectives, two or more.", components("accuracy", "executed-macs"), length=2, distinct=True
     )
     constraints: tuple[Condition, ...] = setting("Constraints on every result.", (), distinct=True)
     max_ram: ByteLimit = setting(
@@ -491,8 +507,8 @@ class Settings:
     training: TrainingSettings = setting(
         "Training of the supernet (`shared`) or of a candidate (`finetune`).", TrainingSettings()
     )
-    finetune: TrainingSettings = setting(
-        "Training of the results.", TrainingSettings(epochs=5, learning_rate=0.001)
+    finetune: FinetuneSettings = setting(
+        "Training of the results.", FinetuneSettings(epochs=5, learning_rate=0.001)
     )
     baseline: BaselineSettings = setting(
         "Plain dense networks, trained alone, that stand beside the results.", BaselineSettings()

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,19 @@ Genomes = npt.NDArray[np.int64]
 """One genome (D,), or several genomes (..., D), with D genes each."""
 
 
+class Family(Protocol):
+    """A family of backbones: the part of a `SupernetProvider` that a search space needs."""
+
+    exit_points: int
+    reforms: bool
+
+    def variables(self) -> tuple[Variable, ...]:
+        """See `SupernetProvider.variables`."""
+
+    def canonical(self, backbone: Backbone) -> Backbone:
+        """See `SupernetProvider.canonical`."""
+
+
 class SearchSpace:
     """All candidates: the backbone's variables, then one threshold variable for each exit point.
 
@@ -54,6 +67,7 @@ class SearchSpace:
             `exitN.threshold`.
         cut: True if candidates may end at an exit point. With `CONTINUOUS` it has no effect, since the
             threshold 0 at an exit point has the result of a network that ends there.
+        form: Canonical form of a backbone, see `SupernetProvider.canonical`; `None` = the backbone itself.
 
     Raises:
         PluginError: A variable has no choices, repeats a choice or a name, depends on an unknown
@@ -73,6 +87,7 @@ class SearchSpace:
         exit_points: int,
         *,
         cut: bool = False,
+        form: Callable[[Backbone], Backbone] | None = None,
     ) -> None:
         exits: tuple[Variable, ...] = ()
         if thresholds != CONTINUOUS:
@@ -85,10 +100,24 @@ class SearchSpace:
                 f"search space, variable '{STAGES}': the name is reserved; allowed: another name"
             )
         ends = (Variable(STAGES, tuple(range(1, exit_points + 2))),) if cut and exits else ()
-        self.exit_points = exit_points
+        self.exit_points, self.form, self.thresholds = exit_points, form, thresholds
         self.backbone_dimensions = len(ends) + len(variables)
         """Number of the backbone's genes, which precede the genes of the thresholds."""
         self._number((*ends, *variables, *exits))
+
+    @classmethod
+    def of(
+        cls,
+        provider: Family,
+        thresholds: Thresholds,
+        *,
+        cut: bool = False,
+        heads: tuple[Variable, ...] = (),
+    ) -> "SearchSpace":
+        """Return the space of a provider's backbones, in its canonical form, of heads and of thresholds."""
+        form = provider.canonical if provider.reforms else None
+        variables = (*provider.variables(), *heads)
+        return cls(variables, thresholds, provider.exit_points, cut=cut, form=form)
 
     def _number(self, variables: tuple[Variable, ...]) -> None:
         """Set the variables, and derive their indices in a genome and the conditions among them."""
@@ -215,10 +244,34 @@ class SearchSpace:
 
     def canonical(self, genomes: Genomes) -> Genomes:
         """Return the genomes with 0 for each unexpressed gene; each candidate has one canonical genome."""
-        return self._masked(self._checked(genomes))
+        masked = self._masked(self._checked(genomes))
+        if self.form is None or not masked.size:
+            return masked
+        rows = [self._reformed(row) for row in masked.reshape(-1, self.dimensions)]
+        return np.stack(rows).reshape(masked.shape)
 
     def _masked(self, genes: Genomes) -> Genomes:
         return np.where(self.expressed(genes), genes, 0)
+
+    def canonical_backbone(self, backbone: Backbone) -> Backbone:
+        """Return the backbone that stands for all backbones with the same network; the heads stay."""
+        if self.form is None:
+            return backbone
+        heads = {variable.name for variable in self.variables if variable.exit is not None}
+        own = Backbone(tuple(each for each in backbone.choices if each[0] not in heads))
+        return Backbone((*self.form(own).choices, *(e for e in backbone.choices if e[0] in heads)))
+
+    def _reformed(self, genome: Genomes) -> Genomes:
+        """Return a genome with the genes of the backbone's canonical form in place of its own."""
+        backbone = self.backbone(genome)
+        own = self.canonical_backbone(backbone)
+        if own == backbone:
+            return genome
+        reformed = genome.copy()
+        for i in range(int(self.cuts), self.backbone_dimensions):
+            name = self.variables[i].name
+            reformed[i] = self._position(i, own[name]) if name in own else 0
+        return self._masked(reformed)
 
     def encode(self, candidate: Candidate) -> Genomes:
         """Return the canonical genome (D,) of a candidate.
@@ -241,7 +294,8 @@ class SearchSpace:
                 f"thresholds: found {thresholds}; they are continuous in this run, so each must be 1"
             )
         stages = self._stages(backbone)
-        return self._encoded({STAGES: stages, **dict(backbone.choices)}, thresholds, stages)
+        genome = self._encoded({STAGES: stages, **dict(backbone.choices)}, thresholds, stages)
+        return genome if self.form is None else self._reformed(genome)
 
     def _encoded(
         self, choices: Mapping[str, Choice], thresholds: tuple[float | None, ...], stages: int
@@ -325,17 +379,17 @@ class SearchSpace:
 
     def smallest(self) -> Backbone:
         """Return the backbone with the first choice of every variable."""
-        return self.backbone(np.zeros(self.dimensions, dtype=np.int64))
+        return self.backbone(self.canonical(np.zeros(self.dimensions, dtype=np.int64)))
 
     def largest(self) -> Backbone:
         """Return the backbone with the last choice of every variable."""
-        return self.backbone(self.counts - 1)
+        return self.backbone(self.canonical(self.counts - 1))
 
     def neighbours(self, genome: Genomes) -> Genomes:
         """Return all canonical genomes (m, D) that differ from `genome` in the choice of one expressed gene.
 
-        Genes that become expressed by the change take their first choice. All rows differ, since the changed
-        gene remains expressed.
+        Genes that become expressed by the change take their first choice. All rows differ: the changed gene
+        remains expressed, and of rows with one canonical form the first is returned.
         """
         start = self.canonical(genome)
         genes = np.flatnonzero(self.expressed(start))
@@ -343,14 +397,19 @@ class SearchSpace:
         shift = np.concatenate([np.arange(1, n) for n in self.counts[genes]] or [np.zeros(0, dtype=np.int64)])
         moved = np.repeat(start[None], len(which), axis=0)
         moved[np.arange(len(which)), which] = (start[which] + shift) % self.counts[which]
-        return self.canonical(moved)
+        moved = self.canonical(moved)
+        if self.form is None:
+            return moved
+        distinct = {row.tobytes(): row for row in moved if not np.array_equal(row, start)}
+        return np.array(list(distinct.values()), dtype=np.int64).reshape(-1, self.dimensions)
 
     def genomes(self) -> Iterator[Genomes]:
         """Yield every canonical genome (D,) in lexicographic order; genes of heads vary first."""
         genome = np.zeros(self.dimensions, dtype=np.int64)
         order = self._order()
         while True:
-            yield genome.copy()
+            if self.form is None or np.array_equal(self._reformed(genome), genome):
+                yield genome.copy()
             free = np.flatnonzero((self.expressed(genome) & (genome < self.counts - 1))[order])
             if not len(free):
                 return
@@ -365,7 +424,7 @@ class SearchSpace:
         return np.argsort(heads, kind="stable")
 
     def size(self) -> int:
-        """Return the exact number of canonical genomes."""
+        """Return the number of canonical genomes; with `form`, the number of genomes before that form."""
         if not self.cuts:
             return self._count(np.arange(self.dimensions))
         others = np.arange(1, self.dimensions)

@@ -195,6 +195,7 @@ class ExitProfile:
         points: The exit points that have a column, ascending. The last exit has the last column.
         confidence: Confidence (S, E) float32 in [0, 1], for S samples and E = len(points) + 1 exits.
         correct: Correctness (S, E) bool: true if the exit's prediction is the label.
+        levels: See `ConfidenceCriterion.levels`; empty, the default, for any thresholds.
 
     Raises:
         ValueError: The arrays' shapes differ from (S, E).
@@ -209,6 +210,7 @@ class ExitProfile:
     points: tuple[int, ...]
     confidence: npt.NDArray[np.float32]
     correct: npt.NDArray[np.bool_]
+    levels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         expected = (len(self.correct), len(self.points) + 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edanas.core.errors import ConfigError, PluginError, near_miss
-from edanas.core.types import Choice, Variable
+from edanas.core.types import Choice, Thresholds, Variable
 
 
 def text_of(choice: Choice | None) -> str:
@@ -38,6 +38,28 @@ def check_thresholds(thresholds: Sequence[float | None]) -> None:
     for threshold in thresholds:
         if threshold is not None and not (_is_choice(threshold) and 0 <= threshold <= 1):
             raise ConfigError(f'thresholds: found {threshold!r}; allowed: 0 to 1, or "none" for no exit')
+
+
+def distinct_thresholds(thresholds: Thresholds, levels: Sequence[float]) -> Thresholds:
+    """Return the choices at an exit point that a confidence criterion tells apart, in order.
+
+    Each threshold becomes the lowest level at or above it, or the highest level; equal ones are one choice.
+
+    Args:
+        thresholds: The choices in the settings.
+        levels: See `ConfidenceCriterion.levels`; empty = all thresholds differ.
+
+    Example:
+        >>> distinct_thresholds((0.3, 0.6, 0.95, None), (0.5, 1.0))
+        (0.5, 1.0, None)
+    """
+    if not levels or isinstance(thresholds, str):
+        return thresholds
+    nearest = (
+        None if each is None else next((level for level in levels if level >= each), levels[-1])
+        for each in thresholds
+    )
+    return tuple(dict.fromkeys(nearest))
 
 
 def check_variables(variables: Sequence[Variable], backbone_dimensions: int) -> None:

@@ -23,6 +23,8 @@ class Digits(DataSource):
         (torch.Size([1797, 1, 8, 8]), 10)
     """
 
+    image_side = 8
+
     def load(self, size: int, seed: int) -> LoadedData:
         """Load the digits, with pixels scaled from 0..16 to 0..255; see `DataSource.load`."""
         from sklearn.datasets import load_digits

@@ -99,49 +99,49 @@ class Cifar10(TorchvisionSet):
     """CIFAR-10: 60,000 photos of 32x32 pixels in 10 classes (170 MB)."""
 
     name, source = "cifar10", "CIFAR10"
-    channels, classes = 3, 10
+    channels, classes, image_side = 3, 10, 32
 
 
 class Cifar100(TorchvisionSet):
     """CIFAR-100: 60,000 photos of 32x32 pixels in 100 classes (169 MB)."""
 
     name, source = "cifar100", "CIFAR100"
-    channels, classes = 3, 100
+    channels, classes, image_side = 3, 100, 32
 
 
 class Mnist(TorchvisionSet):
     """MNIST: 70,000 grey images of 28x28 pixels, handwritten digits (12 MB)."""
 
     name, source = "mnist", "MNIST"
-    channels, classes = 1, 10
+    channels, classes, image_side = 1, 10, 28
 
 
 class FashionMnist(TorchvisionSet):
     """Fashion-MNIST: 70,000 grey images of 28x28 pixels, clothing in 10 classes (31 MB)."""
 
     name, source = "fashion-mnist", "FashionMNIST"
-    channels, classes = 1, 10
+    channels, classes, image_side = 1, 10, 28
 
 
 class Kmnist(TorchvisionSet):
     """KMNIST: 70,000 grey images of 28x28 pixels, cursive Japanese characters in 10 classes (21 MB)."""
 
     name, source = "kmnist", "KMNIST"
-    channels, classes = 1, 10
+    channels, classes, image_side = 1, 10, 28
 
 
 class Svhn(TorchvisionSet):
     """SVHN: 99,289 colour images of 32x32 pixels, digits of house numbers (246 MB)."""
 
     name, source, by_split = "svhn", "SVHN", True
-    channels, classes = 3, 10
+    channels, classes, image_side = 3, 10, 32
 
 
 class Stl10(TorchvisionSet):
     """STL-10: 13,000 labelled photos of 96x96 pixels in 10 classes (2.6 GB, unlabelled photos included)."""
 
     name, source, by_split = "stl10", "STL10", True
-    channels, classes = 3, 10
+    channels, classes, image_side = 3, 10, 96
 
 
 def _images(part: Any) -> torch.Tensor:

@@ -17,9 +17,8 @@ from edanas.model.profiling import collect_profile
 from edanas.model.temperature import apply_temperatures
 from edanas.model.trimming import trimmed_network
 from edanas.thresholds.agreement import AGREE
-from edanas.thresholds.profiles import outcome
 from edanas.thresholds.stream_budget import HOLD
-from edanas.thresholds.trimming import trim_scheme
+from edanas.thresholds.trimming import trim_on_samples
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,22 @@ class FinalThresholds:
             return state
         required = float(profile.correct[:, -1].mean()) - drop
         while True:
-            shares = outcome(profile, state.network.scheme).utilization
-            scheme, end = trim_scheme(state.network.scheme, shares, self.workbench.settings.min_exit_share)
+            scheme, end = trim_on_samples(
+                profile,
+                state.network.scheme,
+                self.workbench.settings.min_exit_share,
+                removable=self._is_removable(),
+            )
             if scheme == state.network.scheme or not isinstance(state.network, EENN):
                 return state
             state = self._trimmed(state, state.network, scheme, end)
             if not scheme.placed:
                 return state
             state, profile = self._set_anew(state, required)
+
+    def _is_removable(self) -> bool:
+        """Return false if later exits read unused ones, and the criterion is not fitted to their absence."""
+        return not self.workbench.criterion.memory or self.workbench.criterion.fits
 
     def _trimmed(self, state: Settled, network: EENN, scheme: SelectionScheme, end: int) -> Settled:
         """Return the network with the exits of `scheme` alone, which ends at the exit point `end`."""

@@ -1,6 +1,7 @@
 """Metrics of a selection scheme from an exit profile. No network runs."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,7 @@ def pareto_schemes(
     *,
     removable: bool,
     measure: Measure = "executed",
+    levels: tuple[float, ...] = (),
 ) -> tuple[SelectionScheme, ...]:
     """Return the selection schemes of a backbone that are Pareto optimal in accuracy and multiply-adds.
 
@@ -54,9 +56,10 @@ def pareto_schemes(
         anatomy: Costs of the backbone and of the heads at the placed exits.
         removable: `True` = a returned scheme may omit placed exits; `False` = it uses all of them.
         measure: The MACs to minimise: `executed` (default) or `ada`.
+        levels: See `ConfidenceCriterion.levels`; an archive does not store them.
     """
     scheme = candidate.scheme
-    known = restrict_profile(profile, scheme.placed)
+    known = replace(restrict_profile(profile, scheme.placed), levels=levels)
     points = len(scheme.thresholds)
     return threshold_front(
         known, anatomy.costs, points, removable=removable, measure=measure, limit=_TRADE_OFFS

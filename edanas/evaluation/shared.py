@@ -142,8 +142,10 @@ class SharedEvaluation(Evaluator):
     def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
         """See `Evaluator.schemes`."""
         anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
-        measure = self.workbench.measure
-        return pareto_schemes(profile, candidate, anatomy, removable=self.removable, measure=measure)
+        measure, levels = self.workbench.measure, self.workbench.criterion.levels
+        return pareto_schemes(
+            profile, candidate, anatomy, removable=self.removable, measure=measure, levels=levels
+        )
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`."""

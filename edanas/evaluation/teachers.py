@@ -161,7 +161,7 @@ def _of_supernet(path: Path, bench: Workbench) -> ExternalTeacher:
         )
         supernet = provider.supernet(task)
     load(path, {SUPERNET: supernet})
-    space = SearchSpace(provider.variables(), settings.thresholds, provider.exit_points)
+    space = SearchSpace.of(provider, settings.thresholds)
     backbone: StagedBackbone = supernet.extract(space.largest())
     backbone.to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if space.largest() != space.smallest():

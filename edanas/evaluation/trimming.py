@@ -24,6 +24,7 @@ class Trimmer:
         archive: The evaluations of the search, one or more of which have a profile.
         profile_of: Returns the profiles of `archive`.
         variables: The variables of the supernet provider.
+        form: Canonical form of a backbone; by default the backbone itself.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Trimmer:
         archive: Sequence[Evaluation],
         profile_of: Profiles,
         variables: Sequence[Variable],
+        form: Callable[[Backbone], Backbone] = lambda backbone: backbone,
     ) -> None:
-        self.evaluator, self.profile_of, self.variables = evaluator, profile_of, variables
+        self.evaluator, self.profile_of = evaluator, profile_of
+        self.variables, self.form = variables, form
         self._sources: dict[str, Evaluation] = {}
         for evaluation in archive:
             if evaluation.ok:
@@ -47,7 +50,8 @@ class Trimmer:
         A candidate stays as it is if its evaluation failed, if its backbone has no profile, or if removing an
         exit changes the other exits.
         """
-        return list(map(self._trimmed, evaluations) if self.evaluator.removable else evaluations)
+        trimmed = map(self._trimmed, evaluations) if self.evaluator.removable else evaluations
+        return [self._formed(each) for each in trimmed]
 
     def single_exits(self) -> list[Evaluation]:
         """Return the single-exit networks of the archive, cut networks included; of equals, the first.
@@ -62,6 +66,12 @@ class Trimmer:
         """Return evaluations of the archive for the backbones of candidates, also of cut candidates."""
         names = {self._origins.get(e.candidate.id, e.candidate.backbone.id) for e in chosen}
         return [source for name, source in self._sources.items() if name in names]
+
+    def _formed(self, evaluation: Evaluation) -> Evaluation:
+        backbone = self.form(evaluation.candidate.backbone)
+        if backbone == evaluation.candidate.backbone:
+            return evaluation
+        return replace(evaluation, candidate=Candidate(backbone, evaluation.candidate.scheme))
 
     def _trimmed(self, evaluation: Evaluation) -> Evaluation:
         candidate, metrics = evaluation.candidate, evaluation.metrics
@@ -106,7 +116,8 @@ class Trimmer:
         """Return the evaluation of a scheme on the backbone of `source`, cut at the exit point `end`."""
         backbone = source.candidate.backbone
         if end < len(scheme.thresholds):
-            backbone, profile = cut(backbone, self.variables, end + 1), cut_profile(profile, end)
+            shorter = cut(backbone, self.variables, end + 1)
+            backbone, profile = self.form(shorter), cut_profile(profile, end)
         candidate = Candidate(backbone, scheme)
         metrics = self.evaluator.rescore(candidate, restrict_profile(profile, scheme.placed))
         self._origins.setdefault(candidate.id, source.candidate.backbone.id)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
 from edanas.core.contracts import ConfidenceCriterion, Formula, SequenceCriterion
@@ -70,8 +71,8 @@ class Patience(SequenceCriterion):
     """The number of consecutive exits with the same prediction, divided by `agreeing`; at most 1 (PABEE).
 
     The count ends at the current exit and includes it. With thresholds of 1, a sample exits where `agreeing`
-    consecutive exits predict the same class; lower thresholds require fewer exits. Exits that the selection
-    scheme does not place do not count.
+    consecutive exits predict the same class. Lower thresholds require fewer exits, but two or more:
+    thresholds are multiples of 1 / `agreeing`, from 2 / `agreeing`. Exits that are not placed do not count.
 
     Source: Zhou, Xu, Ge, McAuley, Xu and Wei, "BERT Loses Patience: Fast and robust inference with early
     exit", NeurIPS 2020.
@@ -89,6 +90,7 @@ class Patience(SequenceCriterion):
         if agreeing < 2:
             raise ConfigError(f"criterion.agreeing: found {agreeing}; allowed: 2 or more")
         self.agreeing = agreeing
+        self.levels = tuple(float(np.float32(n) / np.float32(agreeing)) for n in range(2, agreeing + 1))
 
     def after(self, answers: Sequence[torch.Tensor], points: Sequence[int]) -> torch.Tensor:
         """See `SequenceCriterion.after`. The confidence is NaN where the current exit's output has a NaN."""

@@ -88,7 +88,8 @@ def collect_answers(
         raise CandidateError(f"the confidence of {name} is not a number for some samples")
     predictions = torch.cat(answers)
     correct = predictions == data.labels[:, None].cpu()
-    return ExitProfile(network.answering, confidence.numpy(), correct.numpy()), predictions.numpy()
+    levels = network.criterion.levels
+    return ExitProfile(network.answering, confidence.numpy(), correct.numpy(), levels), predictions.numpy()
 
 
 @contextmanager

@@ -258,7 +258,9 @@ def _unlabelled_profile(network: EENN, confidences: Confidences) -> ExitProfile:
     if not np.isfinite(values).all():
         raise DataError("confidences: found values that are not finite; allowed: 0 to 1")
     check_sample_count(len(values))
-    return ExitProfile(network.answering, values, np.zeros(values.shape, dtype=np.bool_))
+    return ExitProfile(
+        network.answering, values, np.zeros(values.shape, dtype=np.bool_), network.criterion.levels
+    )
 
 
 def _without_accuracy(expectation: Expectation) -> Expectation:

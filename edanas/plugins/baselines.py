@@ -8,7 +8,7 @@ from edanas.core.hookspecs import hookimpl
 CHOICES: dict[str, Any] = {
     "criterion": "score-margin",
     "scheme": "joint",
-    "objectives": ["accuracy", "ada-macs"],
+    "objectives": ["accuracy", "executed-macs"],
     "evaluation": "shared",
     "thresholds": "continuous",
     "strategy": "nested",
@@ -18,13 +18,25 @@ CHOICES: dict[str, Any] = {
 }
 """Settings of the bundle. A search space has one backbone, and its evaluation serves all thresholds."""
 
+# Differentiable branching (Scardapane et al., 2020): gates learn with the exits, by a loss on Eq. 2 alone.
+GATED: dict[str, Any] = {
+    "classifier": "conv-pool-fc",
+    "criterion": "learned-gate",
+    "scheme": {"name": "joint-combined", "combine": "soft-conditional"},
+}
+"""Settings of the networks EEAlexNet, EEVGG-13 and EEResNet-18 of Table I, besides the network."""
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "eecnn": {"supernet": "eecnn", "classifier": "mlp"},
+    # The hidden layer reads 16 cells of the features, since it would read all pixels in the source.
+    "eecnn": {"supernet": "eecnn", "classifier": {"name": "mlp", "cells": 4}},
     "alexnet": {"supernet": "alexnet", "classifier": "conv-pool-fc"},
     "vgg13": {"supernet": "vgg13", "classifier": "conv-pool-fc"},
     "resnet18": {"supernet": "resnet18", "classifier": "conv-pool-fc"},
+    "eealexnet": {"supernet": "alexnet", **GATED},
+    "eevgg13": {"supernet": "vgg13", **GATED},
+    "eeresnet18": {"supernet": "resnet18", **GATED},
 }
-"""Settings of each preset by name: one preset for each network."""
+"""Settings of each preset by name: one for each network, and one with learned gates."""
 
 
 @hookimpl

@@ -78,7 +78,8 @@ class Bounds:
 def choose(rows: Sequence[ResultRow], bounds: Bounds) -> ResultRow:
     """Return the most accurate network within the bounds, or the cheapest one.
 
-    The cheapest network is returned if `bounds` has `min_accuracy` but not `max_macs`.
+    The cheapest network is returned if `bounds` has `min_accuracy` but not `max_macs`. A network that
+    executes more than its own backbone is returned only if no other network is within the bounds.
 
     Args:
         rows: One or more networks.
@@ -93,6 +94,7 @@ def choose(rows: Sequence[ResultRow], bounds: Bounds) -> ResultRow:
     good = [row for row in small if bounds.good_enough(row)]
     if not good:
         raise EdanasError(_nearest(small, bounds))
+    good = [row for row in good if row.is_below_backbone] or good
     if bounds.max_macs is None and bounds.min_accuracy is not None:
         return min(good, key=lambda row: (row.macs_for_choice, -row.validation_accuracy))
     return most_accurate(good)

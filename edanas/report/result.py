@@ -165,7 +165,8 @@ class Result:
         `min_accuracy` but without `max_macs`, it is the network with the fewest executed MACs, and the most
         accurate of equally cheap networks. The choice does not use the test part, so that `test_accuracy` and
         `executed_macs` of the returned row are unbiased estimates. Bounds are numbers, or texts such as `1M`
-        or `90%`.
+        or `90%`. A network that executes more than its own backbone is returned only if no other network is
+        within the bounds; its `saves_macs` is false.
 
         Args:
             max_macs: Maximum of executed MACs for one image, on average over the validation part; above 0.

@@ -19,8 +19,18 @@ def find_rival(row: ResultRow, singles: Sequence[ResultRow]) -> ResultRow | None
     return min(accurate, key=lambda one: (one.executed_macs, -one.validation_accuracy), default=None)
 
 
+ALONE = "In brackets: the accuracy of the network's own backbone, trained alone in the same way."
+"""Note on the accuracy of backbones, for a run with `finetune.backbones`."""
+
+
+def backbone_accuracy_text(row: ResultRow) -> str:
+    """Return the accuracy of the backbone in percent, and in brackets that of the backbone trained alone."""
+    alone = "" if row.alone_test_accuracy is None else f" ({percent(row.alone_test_accuracy)})"
+    return f"{percent(row.backbone_test_accuracy)}{alone}"
+
+
 def with_rivals(rows: Sequence[ResultRow], singles: Sequence[ResultRow]) -> tuple[ResultRow, ...]:
-    """Return early-exit networks with the fields `rival` and `rival_cost`.
+    """Return early-exit networks with the fields `rival`, `rival_cost` and `saves_macs`.
 
     Args:
         rows: The early-exit networks of a run.
@@ -30,7 +40,8 @@ def with_rivals(rows: Sequence[ResultRow], singles: Sequence[ResultRow]) -> tupl
     for row in rows:
         rival = find_rival(row, singles)
         cost = None if rival is None else row.executed_macs / rival.executed_macs
-        compared.append(replace(row, rival=None if rival is None else rival.id, rival_cost=cost))
+        beside = replace(row, rival=None if rival is None else rival.id, rival_cost=cost)
+        compared.append(replace(beside, saves_macs=beside.is_cheaper))
     return tuple(compared)
 
 

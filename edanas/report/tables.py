@@ -22,7 +22,7 @@ from edanas.report.formatting import (
 from edanas.report.memory import memory_note
 from edanas.report.plain import NOTE, standing, verdict
 from edanas.report.result import Result
-from edanas.report.rivals import comparison_text
+from edanas.report.rivals import ALONE, backbone_accuracy_text, comparison_text
 
 HEADINGS = (
     "early\nexits",
@@ -105,7 +105,7 @@ def cells(row: ResultRow, *, is_dominated: bool = False) -> tuple[str, ...]:
         mega(row.executed_macs),
         percent(row.relative_cost, 0),
         percent(row.rival_cost, 0) if row.is_cheaper or not row.exits else "no gain",
-        percent(row.backbone_test_accuracy),
+        backbone_accuracy_text(row),
         thresholds_text(exit_thresholds(row)),
         utilization_text(row),
     )
@@ -134,7 +134,8 @@ def _notes(result: Result, early: Sequence[ResultRow]) -> list[str]:
     images = result.data.get("samples", {}).get("test")
     tested = f"Tested once, on {images} images. " if images else ""
     note = f"{tested}Networks with 0 early exits are single-exit networks of the same search. {CONVENTION}"
-    notes = (note, COLUMNS, NOTE if result.plain else "", dominated_note(early), _no_gain_note(result))
+    alone = ALONE if any(row.alone for row in early) else ""
+    notes = (note, COLUMNS, alone, NOTE if result.plain else "", dominated_note(early), _no_gain_note(result))
     memory = memory_note(result, (*early, *result.single_exit))
     return [text for text in (*notes, memory, _calibration_note(early), _breaches_note(early)) if text]
 

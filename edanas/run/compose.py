@@ -30,6 +30,7 @@ from edanas.core.progress import Progress
 from edanas.core.settings import Component, Settings, labels
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, DataParts
+from edanas.core.variables import distinct_thresholds
 from edanas.data.class_sizes import unequal_classes
 from edanas.data.duplicates import Duplicates, find_duplicates
 from edanas.data.group_split import group_sentences
@@ -40,6 +41,7 @@ from edanas.plugins.data_sets import data_component
 from edanas.plugins.manager import Plugin
 from edanas.plugins.registry import Registry
 from edanas.run.correction_check import check_corrections
+from edanas.run.image_sizes import enlargement_sentences
 from edanas.run.memory_limits import check_limits, limit_components, profile_of
 from edanas.run.sample_check import check_samples
 from edanas.surrogates.adaptive import AdaptiveSwitching
@@ -86,15 +88,19 @@ class Composition:
 def make_space(registry: Registry, settings: Settings) -> tuple[SupernetProvider, SearchSpace]:
     """Return the supernet provider, and the search space of its backbones, the heads and the thresholds.
 
+    Thresholds that the criterion does not tell apart are one choice.
+
     Raises:
-        ConfigError: An option of the supernet or of the exit classifier is out of range.
+        ConfigError: An option of the supernet, of the exit classifier or of the criterion is out of range.
     """
     supernet, head = settings.supernet, settings.classifier
     provider: SupernetProvider = registry.create("supernet provider", supernet.name, supernet.options)
     classifier: ExitClassifier = registry.create("exit classifier", head.name, head.options)
-    points = provider.exit_points
-    variables = (*provider.variables(), *classifier.variables(points))
-    return provider, SearchSpace(variables, settings.thresholds, points, cut=settings.search.cut)
+    named = settings.criterion
+    criterion: ConfidenceCriterion = registry.create("confidence criterion", named.name, named.options)
+    thresholds = distinct_thresholds(settings.thresholds, criterion.levels)
+    heads = classifier.variables(provider.exit_points)
+    return provider, SearchSpace.of(provider, thresholds, cut=settings.search.cut, heads=heads)
 
 
 def compose(registry: Registry, settings: Settings, folder: Path, progress: Progress) -> Composition:
@@ -123,6 +129,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     indices = split_indices(loaded, settings.split, settings.seed)
     parts = parts_of(loaded, indices)
     check_samples(registry, settings, provider, parts)
+    enlarged = enlargement_sentences(loaded.samples.images, _largest_side(space))
     parts = with_copies(parts, settings.validation_copies, settings.training.augment, settings.seed)
     duplicates = find_duplicates(loaded)
     groups = group_sentences(loaded.groups, indices)
@@ -190,7 +197,13 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         executor=make("executor", settings.executor),
         setter=setter,
         exporters=tuple(make("exporter", component) for component in _exporters(settings)),
-        remarks=(*loaded.remarks, *sentences, *unequal_classes(parts.train), *_copies_remark(parts)),
+        remarks=(
+            *loaded.remarks,
+            *enlarged,
+            *sentences,
+            *unequal_classes(parts.train),
+            *_copies_remark(parts),
+        ),
         duplicates=duplicates,
     )
 

@@ -1,5 +1,6 @@
 """An estimate of the cost of a run before it starts, for `--dry-run`."""
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,6 +32,12 @@ from edanas.supernets.plain import plain_family
 _SAMPLE = 21
 """The number of random backbones; the median by MACs stands for every evaluated or fine-tuned backbone."""
 
+_BUILT = 5
+"""The number of random backbones of a provider whose backbones must be built to count their MACs."""
+
+_STEP = 0.25
+"""Expected seconds of a measured training step; larger networks are measured on smaller batches."""
+
 _SLOW_MACS, _SLOW_PASSES = 2e8, 500
 """Multiply-adds and forward passes of small networks per second on a very slow machine."""
 
@@ -53,7 +60,8 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
     Returns:
         The settings and the estimated values by name, in JSON's types. Keys that end in `backbone_macs` are
         multiply-adds of one sample up to the last exit. Values that depend on images which are not
-        downloaded yet are `None`, and `unknown` is then a sentence with the reason.
+        downloaded yet are `None`, and `unknown` is then a sentence with the reason. `remarks` are the
+        sentences that the run prints on its data before it starts.
 
     Raises:
         EdanasError: A name, an option, the data, the folder, the weights, the teacher or the warm start is
@@ -76,15 +84,16 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
             f"images of {task.in_channels} channels and {task.num_classes} classes."
         )
     whole = space.whole()
+    costs_of = functools.partial(_backbone_macs, provider, task)
     typical = typical_backbone(whole, provider, task, settings.seed)
     bare = [restricted(each, provider.variables()) for each in (whole.smallest(), whole.largest())]
-    backbones = (bare[0], typical, bare[1])
-    sandwich = [provider.build(each, task) for each in backbones]
-    smallest, median, largest = macs = [_macs(each, task) for each in sandwich]
+    chosen = (bare[0], typical, bare[1])
+    smallest, median, largest = macs = [costs_of(each) for each in chosen]
     candidates = candidate_count(settings)
     total_macs = seconds = plain = None
     if composition is not None:
         total_macs = _total(composition, settings, candidates, macs)
+        sandwich = [provider.build(each, task) for each in chosen]
         seconds = _seconds(composition, settings, candidates, sandwich)
         plain = _plain_seconds(composition, settings, seconds)
         seconds += plain
@@ -105,6 +114,7 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
         "plain_networks_seconds_here": None if plain is None else round(plain, 1),
         "seconds_here": None if seconds is None else round(seconds, 1),
         "unknown": unknown,
+        "remarks": [] if composition is None else list(composition.remarks),
     }
 
 
@@ -118,11 +128,13 @@ def expected_seconds(composition: Composition, settings: Settings) -> float:
     candidates = candidate_count(settings)
     rng = np.random.default_rng(settings.seed)
     backbones = (space.smallest(), space.sample_backbone(rng), space.largest())
-    sandwich = [provider.build(workbench.built(each), task) for each in backbones]
-    macs = [_macs(each, task) for each in sandwich]
+    built = [workbench.built(each) for each in backbones]
+    macs = [_backbone_macs(provider, task, each) for each in built]
     passes = sum(_forward_passes(composition, settings, candidates))
     slowest = _total(composition, settings, candidates, macs) / _SLOW_MACS + passes / _SLOW_PASSES
-    return _seconds(composition, settings, candidates, sandwich) if slowest > _HOUR else 0.0
+    if slowest <= _HOUR:
+        return 0.0
+    return _seconds(composition, settings, candidates, [provider.build(each, task) for each in built])
 
 
 def candidate_count(settings: Settings) -> int:
@@ -171,8 +183,9 @@ def _forward_passes(composition: Composition, settings: Settings, candidates: in
     """
     before, per_candidate = composition.evaluator.passes()
     train, passes = len(composition.workbench.parts.train), composition.workbench.scheme.passes
-    # About as many single-exit networks are finished as early-exit ones.
-    finetuning = 2 * settings.search.results * settings.finetune.images(train) * passes
+    # About as many single-exit networks are finished as early-exit ones, and each one's backbone on request.
+    networks = (3 if settings.finetune.backbones else 2) * settings.search.results
+    finetuning = networks * settings.finetune.images(train) * passes
     return before, candidates * per_candidate + finetuning
 
 
@@ -187,35 +200,50 @@ def _plain_seconds(composition: Composition, settings: Settings, others: float) 
     parts, baseline = with_calibration(composition.workbench.parts), settings.baseline
     if not baseline.epochs:
         return 0.0
-    backbones = [plain_backbone(options, parts.task) for options in plain_family(plain_side(parts)).values()]
+    family = plain_family(plain_side(parts), series=parts.series).values()
+    backbones = [plain_backbone(options, parts.task) for options in family]
     each = sum(seconds_per_sample(backbone, parts.task, settings) for backbone in backbones)
     return min(baseline.share * others, each * BACKWARD * baseline.epochs * len(parts.train))
 
 
 def typical_backbone(space: SearchSpace, provider: SupernetProvider, task: Task, seed: int) -> Backbone:
-    """Return the backbone whose multiply-adds are the median of 21 random backbones."""
+    """Return the backbone whose multiply-adds are the median of 21 random backbones.
+
+    If a provider cannot count costs without building its backbones, there are five.
+    """
     rng = np.random.default_rng(seed)
-    drawn = [restricted(space.sample_backbone(rng), provider.variables()) for _ in range(_SAMPLE)]
-    return sorted(drawn, key=lambda backbone: _macs(provider.build(backbone, task), task))[_SAMPLE // 2]
+    variables = provider.variables()
+    first = restricted(space.smallest(), variables)
+    count = _SAMPLE if provider.costs(first, task) is not None else _BUILT
+    drawn = [restricted(space.sample_backbone(rng), variables) for _ in range(count)]
+    return sorted(drawn, key=functools.partial(_backbone_macs, provider, task))[count // 2]
 
 
-def _macs(backbone: StagedBackbone, task: Task) -> int:
-    stages, last = trace(backbone, task.in_channels)
+def _backbone_macs(provider: SupernetProvider, task: Task, backbone: Backbone) -> int:
+    costs = provider.costs(backbone, task)
+    stages, last = trace(provider.build(backbone, task), task.in_channels) if costs is None else costs
     return sum(stage.macs for stage in stages) + last.macs
 
 
 def seconds_per_sample(network: StagedBackbone, task: Task, settings: Settings) -> float:
-    """Measure a training step, and return the estimated seconds of one sample's forward pass."""
+    """Measure two training steps, and return the estimated seconds of one sample's forward pass.
+
+    The first step, of two samples, decides how many samples of a batch the second step has.
+    """
     device = device_of(settings)
-    batch = settings.training.batch_size
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    images = torch.zeros(batch, task.in_channels, *network.input_size, device=device)
-    seconds = []
     with computing(threads_of(settings)):
-        for _ in range(2):
-            start = time.perf_counter()
-            network(images).sum().backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds.append(time.perf_counter() - start)
-    return seconds[-1] / (BACKWARD * batch)
+        first = _step_seconds(network, task, 2, device)
+        batch = int(min(settings.training.batch_size, max(2, 2 * _STEP / max(first, 1e-9))))
+        second = first if first > _STEP else _step_seconds(network, task, batch, device)
+    return second / (BACKWARD * (2 if first > _STEP else batch))
+
+
+def _step_seconds(network: StagedBackbone, task: Task, batch: int, device: torch.device) -> float:
+    """Return the seconds of a forward and a backward pass of `batch` samples."""
+    images = torch.zeros(batch, task.in_channels, *network.input_size, device=device)
+    start = time.perf_counter()
+    network(images).sum().backward()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start

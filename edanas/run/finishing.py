@@ -13,8 +13,9 @@ from edanas.core.errors import InfeasibleError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Progress
 from edanas.core.result_row import ResultRow
-from edanas.core.types import CONTINUOUS, Candidate, Evaluation, SelectionScheme
+from edanas.core.types import Candidate, Evaluation, SelectionScheme
 from edanas.evaluation.finish_time import FinishTime
+from edanas.evaluation.own_backbones import own_backbones, with_own_backbones
 from edanas.evaluation.selection import (
     choose_results,
     choose_static,
@@ -35,6 +36,9 @@ from edanas.run.warm_start import best_candidates
 
 _WRITING = 0.5
 """Expected seconds for the files of one network, until the first is written."""
+
+_ALONE = "Training the backbones of the results alone"
+"""Label of the progress bar of these networks."""
 
 _NEAREST = 3
 """The number of candidates that the message lists when no candidate satisfies the constraints."""
@@ -120,14 +124,15 @@ def finish_results(
     workbench, objectives = composition.workbench, composition.objectives
     timing, counts = _finish_time(plan, composition, outcome)
     finish = partial(steps.finisher.finish, progress=progress, executor=steps.executor, timing=timing)
-    settings, pool = workbench.settings, list(searched)
+    pool = list(searched)
     scoring = composition.evaluator, archive.get_profile
     trimmer = _trimmer(composition, outcome, archive)
-    if settings.thresholds == CONTINUOUS:
+    thresholds = workbench.space.thresholds
+    if isinstance(thresholds, str):  # continuous
         pool = with_every_number_of_exits(pool, outcome.evaluations, objectives, *scoring)
     elif composition.setter.resets:
         variables = workbench.variables if workbench.space.cuts else ()
-        pool = with_all_schemes(pool, objectives, settings.thresholds, *scoring, variables)
+        pool = with_all_schemes(pool, objectives, thresholds, *scoring, variables)
         pool = [each for each in pool if each.candidate in workbench.space]
         pool = _with_exact_fronts(composition, pool, trimmer, archive)
     pool = distinct(_with_violations(trimmer.trim(pool), composition.limits))
@@ -149,11 +154,15 @@ def finish_results(
     rivals = [(accuracies[row.id], row.macs_for_choice) for row in early]
     singles = _with_violations(trimmer.single_exits(), composition.limits)
     single = choose_static(singles, rivals, counts[1])
+    bare = own_backbones(early) if workbench.settings.finetune.backbones else []
+    single = [each for each in single if each not in bare]
+    alone, lost = finish(bare, _ALONE) if bare else ([], [])
     if timing is not None:
         timing.later = 0
     static, further = finish(single, "Fine-tuning single-exit networks to compare with")
-    static = [*collapsed, *static]
-    return FinishedNetworks(with_rivals(early, static), static, failures + further)
+    static = [*collapsed, *alone, *static]
+    early = with_own_backbones(early, alone)
+    return FinishedNetworks(with_rivals(early, static), static, [*failures, *lost, *further])
 
 
 def _with_exact_fronts(
@@ -166,8 +175,8 @@ def _with_exact_fronts(
     singles = single_exit_front(trimmer.single_exits())
     best = trimmer.sources([*pareto_set(pool, composition.objectives), *singles])
     every = with_exact_fronts(pool, best, composition.evaluator, archive.get_profile)
-    space, choices = composition.workbench.space, composition.workbench.settings.thresholds
-    allowed = next((each for each in choices if isinstance(each, float)), None)
+    space = composition.workbench.space
+    allowed = next((each for each in space.thresholds if isinstance(each, float)), None)
 
     def is_allowed(candidate: Candidate) -> bool:
         thresholds = (None if each is None else allowed for each in candidate.scheme.thresholds)
@@ -189,7 +198,8 @@ def trimmed_candidates(
 
 def _trimmer(composition: Composition, outcome: SearchOutcome, archive: Archive) -> Trimmer:
     variables = composition.workbench.variables
-    return Trimmer(composition.evaluator, outcome.evaluations, archive.get_profile, variables)
+    form = composition.workbench.space.canonical_backbone
+    return Trimmer(composition.evaluator, outcome.evaluations, archive.get_profile, variables, form)
 
 
 def finish_plain(
@@ -233,12 +243,13 @@ def _finish_time(
 
     A network passes through calibration, validation and test part; the search has measured the validation.
     """
-    results, parts = composition.workbench.settings.search.results, composition.workbench.parts
+    settings, parts = composition.workbench.settings, composition.workbench.parts
+    results, kinds = settings.search.results, 3 if settings.finetune.backbones else 2
     if plan is None:
         return None, (results, results)
     samples = [len(part) for part in (parts.validation, parts.calibration, parts.test)]
     seconds = median(each.seconds for each in outcome.evaluations)
-    baseline = composition.workbench.settings.baseline
+    baseline = settings.baseline
     # The plain networks are trained last.
     plain = baseline.share * plan.limit if baseline.epochs and not plan.fixed else 0.0
     timing = FinishTime(
@@ -250,11 +261,11 @@ def _finish_time(
     )
 
     def affordable() -> list[int]:
-        networks = timing.affordable(2 * results)
-        return [min(results, -(-networks // 2)), max(1, networks // 2)]
+        networks = timing.affordable(kinds * results)
+        return [min(results, -(-networks // kinds)), max(1, networks // kinds)]
 
     early, single = (int(count) for count in plan.decided("results", affordable))
-    timing.later = single
+    timing.later = single + (kinds - 2) * early
     return timing, (early, single)
 
 

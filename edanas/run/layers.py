@@ -11,13 +11,15 @@ from edanas.core.devices import device_of, threads_of
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.settings import Component, Settings
 from edanas.core.types import Survey, Task
-from edanas.data.auto_preset import auto_settings, choice_sentences, part_sizes, split_shares
+from edanas.data.auto_preset import auto_settings, choice_sentences, image_side, part_sizes, split_shares
 from edanas.data.family import bundle_for, for_supernet
 from edanas.data.series_preset import series_settings
 from edanas.data.space_for_time import SPEED, affordable_macs, settings_for_time, time_sentence
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
+from edanas.run.head_sizes import scaled_classifier
+from edanas.run.image_sizes import sized_supernet
 
 RUN_ARGUMENTS = {"evaluation": 1}
 """The number of arguments that the run passes to factories before their options, by kind; 0 by default."""
@@ -115,6 +117,10 @@ def layered_settings(
             settings = resolve([*below, automatic, fitted, *timed, *layers, own])
             limits = time_sentence(changes, settings.time_limit)
     settings = _spelled_out(registry, settings)
+    base = resolve([*below, *([automatic] if images is not None else [])])
+    supernet = sized_supernet(registry, settings.supernet, base.supernet, own_data.side(settings))
+    classifier = scaled_classifier(registry, settings.classifier, supernet, base.classifier)
+    settings = replace(settings, supernet=supernet, classifier=classifier)
     check_names(registry, settings)
     if images is not None:
         first, *others = choice_sentences(images, settings, _sides(registry, settings.supernet))
@@ -204,6 +210,23 @@ class _OwnData:
             source: DataSource = self.registry.create("data set", component.name, component.options)
             self.surveys[key] = source.survey()
         return self.surveys[key]
+
+    def side(self, settings: Settings) -> Callable[[], int]:
+        """Return a function for the side in pixels at which networks read images by default; 0 = unknown.
+
+        It is the side of the images. For `auto`, it is that of the bundle's networks, unless weights are set.
+        """
+
+        def known() -> int:
+            component = self.component(settings.data)
+            if component is not None:
+                images = self.survey(component)
+                limited = settings.preset == AUTO and not settings.weights
+                return image_side(images) if limited else 0 if images.length else images.side
+            name = data_component(self.registry, _spelled(self.registry, "data set", settings.data)).name
+            return int(getattr(self.registry.entry("data set", name).factory, "image_side", 0))
+
+        return known
 
 
 def _sides(registry: Registry, supernet: Component) -> tuple[int, ...]:

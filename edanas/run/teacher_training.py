@@ -180,7 +180,7 @@ def _provider(supernet: Component) -> WhitenedCNN:
 
 
 def _space(provider: WhitenedCNN, settings: Settings) -> SearchSpace:
-    return SearchSpace(provider.variables(), settings.thresholds, provider.exit_points)
+    return SearchSpace.of(provider, settings.thresholds)
 
 
 def _write(order: TeacherOrder, composition: Composition, trainer: TeacherTraining) -> None:

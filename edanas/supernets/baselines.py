@@ -23,11 +23,14 @@ class Baseline(FixedProvider):
 
     Args:
         resolutions: Choices of the side of the input images, in pixels; 32 by default.
-        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
+        width: Multiplier of all numbers of channels, those of exit classifiers included, from 0.01 to 4; 1 by
+            default.
 
     Raises:
         ConfigError: An option is out of range.
     """
+
+    scales_heads = True
 
     def __init__(self, *, resolutions: tuple[int, ...] = (32,), width: float = 1.0) -> None:
         super().__init__(resolutions)
@@ -53,7 +56,8 @@ class EECNN(Baseline):
 
     Args:
         resolutions: Choices of the side of the input images, in pixels; 32 by default.
-        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
+        width: Multiplier of all numbers of channels, those of exit classifiers included, from 0.01 to 4; 1 by
+            default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -87,7 +91,8 @@ class AlexNet(Baseline):
 
     Args:
         resolutions: Choices of the side of the input images, in pixels; 32 by default.
-        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
+        width: Multiplier of all numbers of channels, those of exit classifiers included, from 0.01 to 4; 1 by
+            default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -121,7 +126,8 @@ class VGG13(Baseline):
 
     Args:
         resolutions: Choices of the side of the input images, in pixels; 32 by default.
-        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
+        width: Multiplier of all numbers of channels, those of exit classifiers included, from 0.01 to 4; 1 by
+            default.
 
     Raises:
         ConfigError: An option is out of range.
@@ -152,7 +158,8 @@ class ResNet18(Baseline):
 
     Args:
         resolutions: Choices of the side of the input images, in pixels; 32 by default.
-        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
+        width: Multiplier of all numbers of channels, those of exit classifiers included, from 0.01 to 4; 1 by
+            default.
 
     Raises:
         ConfigError: An option is out of range.

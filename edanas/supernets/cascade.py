@@ -1,6 +1,6 @@
 """Supernet provider `cascade`: sequences of whole backbones of another provider, smallest first."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -8,10 +8,26 @@ from torch import nn
 from torch.nn import functional as F
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
-from edanas.core.errors import WeightsError
+from edanas.core.cut_backbones import STAGES
+from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.types import Backbone, SegmentCost, Task, Variable
+from edanas.core.space import Genomes, SearchSpace
+from edanas.core.types import (
+    CONTINUOUS,
+    Backbone,
+    Candidate,
+    SegmentCost,
+    SelectionScheme,
+    Task,
+    Variable,
+)
 from edanas.supernets.option_checks import checked_number, is_whole
+
+RESOLUTION = "resolution"
+"""Name of the variable that all networks of a cascade share."""
+
+_REMEMBERED = 50_000
+"""Largest number of networks whose multiply-adds are remembered."""
 
 _Members = Callable[[Backbone], Sequence[Backbone]]
 """Function: a cascade -> the backbones in it, smallest first."""
@@ -22,8 +38,9 @@ class CascadeProvider(SupernetProvider):
 
     A sample exits at the first network whose confidence reaches the threshold. Each stage of a cascade runs
     one network on the image, and returns the image with the network's logits. The exit classifier `carried`
-    reads the logits at no cost. The networks of a cascade are sorted by their multiply-adds; the order of
-    their variables in the genome does not matter.
+    reads the logits at no cost. The networks of a cascade are sorted by their multiply-adds. The order of
+    their variables in the genome does not matter, so cascades of the same networks count as one. The networks
+    of a cascade differ: a network that is there twice makes way for the next smaller one.
 
     Park et al., Big/little deep neural network for ultra low power inference, CODES+ISSS 2015; Wang et al.,
     IDK Cascades, 2018; Stamoulis et al., Designing Adaptive Neural Networks for Energy-Constrained Image
@@ -34,7 +51,7 @@ class CascadeProvider(SupernetProvider):
         networks: Number of networks in a cascade, from 2 to 8; 2 by default.
 
     Raises:
-        ConfigError: An option is out of range.
+        ConfigError: An option is out of range, or the provider has too few networks of one resolution.
     """
 
     passes = "logits"
@@ -45,6 +62,15 @@ class CascadeProvider(SupernetProvider):
             "networks", networks, "a whole number from 2 to 8", is_whole(2, 8)
         )
         self.exit_points = self.networks - 1
+        self._space = SearchSpace(
+            tuple(v for v in of.variables() if v.name != RESOLUTION), CONTINUOUS, of.exit_points
+        )
+        self._counted: dict[Backbone, int] = {}
+        if (count := self._space.size()) < self.networks:
+            raise ConfigError(
+                f"supernet.of: found a provider with {count} network{'' if count == 1 else 's'} of each "
+                f"resolution; allowed: a provider with {self.networks} or more, e.g. ofa-mbv3"
+            )
 
     def variables(self) -> tuple[Variable, ...]:
         """Return `resolution`, which all networks share, and the other variables of each network.
@@ -54,14 +80,58 @@ class CascadeProvider(SupernetProvider):
         """
         variables = [replace(variable, stage=None) for variable in self.of.variables()]
         return (
-            *(v for v in variables if v.name == "resolution"),
+            *(v for v in variables if v.name == RESOLUTION),
             *(
                 replace(v, name=_member_name(n, v.name), parent=v.parent and _member_name(n, v.parent))
                 for n in range(1, self.networks + 1)
                 for v in variables
-                if v.name != "resolution"
+                if v.name != RESOLUTION
             ),
         )
+
+    def canonical(self, backbone: Backbone) -> Backbone:
+        """Return the cascade with its networks sorted, and without equal ones; see `SupernetProvider`.
+
+        A cut cascade does not run its largest networks. They are the largest network of the provider, so that
+        cut cascades that run the same networks are equal.
+        """
+        members = self.members(backbone)
+        ends = int(backbone[STAGES]) if STAGES in backbone else self.networks
+        side = int(backbone[RESOLUTION])
+        if ends < self.networks:
+            largest = self._member(self._space.counts - 1, side)
+            members[ends:] = [largest] * (self.networks - ends)
+        running = self._distinct(members[:ends], side)
+        choices = [(RESOLUTION, backbone[RESOLUTION])]
+        for number, member in enumerate((*running, *members[ends:]), 1):
+            named = ((_member_name(number, name), choice) for name, choice in member.choices)
+            choices += [each for each in named if each[0] != RESOLUTION]
+        cut = ((STAGES, ends),) if STAGES in backbone else ()
+        return Backbone((*cut, *choices))
+
+    def _distinct(self, members: Sequence[Backbone], side: int) -> list[Backbone]:
+        """Return networks in order, with another one in place of each that is there twice."""
+        chosen = set(members)
+        while len(chosen) < len(members):
+            twice = next(each for each in reversed(members) if members.count(each) > 1)
+            near = (self._member(genome, side) for genome in self._neighbours(twice))
+            others = [each for each in near if each not in chosen] or [
+                each for row in self._space.genomes() if (each := self._member(row, side)) not in chosen
+            ]
+            below = [each for each in others if self._macs(each) <= self._macs(twice)]
+            nearest = max(below, key=self._place) if below else min(others, key=self._place)
+            chosen.add(nearest)
+            members = sorted((*chosen, *[twice] * (len(members) - len(chosen))), key=self._place)
+        return sorted(chosen, key=self._place)
+
+    def _neighbours(self, member: Backbone) -> Iterable[Genomes]:
+        choices = Backbone(tuple(each for each in member.choices if each[0] != RESOLUTION))
+        scheme = SelectionScheme((1.0,) * self._space.exit_points)
+        return self._space.neighbours(self._space.encode(Candidate(choices, scheme)))
+
+    def _member(self, genome: Genomes, side: int) -> Backbone:
+        """Return the network of a genome without the gene of the resolution."""
+        return Backbone(((RESOLUTION, side), *self._space.backbone(genome).choices))
 
     def supernet(self, task: Task) -> Supernet:
         """Return a supernet of cascades, with fresh weights; see `SupernetProvider.supernet`."""
@@ -78,7 +148,7 @@ class CascadeProvider(SupernetProvider):
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         """Return the costs of each network of a cascade as one stage; the last exit has no costs."""
         members = self.members(backbone)
-        side = int(backbone["resolution"])
+        side = int(backbone[RESOLUTION])
         shape = 1, task.in_channels * side + _rows(task.num_classes, side), side
         stages = []
         for member in members:
@@ -119,19 +189,26 @@ class CascadeProvider(SupernetProvider):
         return self.of.load_weights(supernet.supernet, weights)
 
     def members(self, backbone: Backbone) -> list[Backbone]:
-        """Return the backbone of each network of a cascade, by rising multiply-adds."""
+        """Return the backbone of each network of a cascade, by rising multiply-adds, then by choices."""
         networks = [Backbone(tuple(self._choices(backbone, n))) for n in range(1, self.networks + 1)]
-        return sorted(networks, key=self._macs)
+        return sorted(networks, key=self._place)
+
+    def _place(self, member: Backbone) -> tuple[int, tuple[tuple[str, int | float], ...]]:
+        return self._macs(member), member.choices
 
     def _choices(self, backbone: Backbone, number: int) -> Iterator[tuple[str, int | float]]:
         prefix = _member_name(number, "")
         for name, choice in backbone.choices:
-            if name == "resolution" or name.startswith(prefix):
+            if name == RESOLUTION or name.startswith(prefix):
                 yield name.removeprefix(prefix), choice
 
     def _macs(self, member: Backbone) -> int:
-        stages, last = self._member_costs(member, Task(in_channels=3, num_classes=2))
-        return sum(stage.macs for stage in stages) + last.macs
+        if member not in self._counted:
+            stages, last = self._member_costs(member, Task(in_channels=3, num_classes=2))
+            if len(self._counted) >= _REMEMBERED:
+                self._counted.clear()
+            self._counted[member] = sum(stage.macs for stage in stages) + last.macs
+        return self._counted[member]
 
     def _member_costs(self, member: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
         from edanas.core.tracing import trace
@@ -224,7 +301,7 @@ def _rows(classes: int, width: int) -> int:
 
 def _member_name(number: int, name: str) -> str:
     """Return the name in a cascade of the variable `name` of network `number`, counted from 1."""
-    return name if name == "resolution" else f"net{number}.{name}"
+    return name if name == RESOLUTION else f"net{number}.{name}"
 
 
 @hookimpl

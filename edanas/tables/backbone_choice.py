@@ -35,7 +35,7 @@ def choose_backbones(space: SearchSpace, count: int, seed: int) -> npt.NDArray[n
     if size <= _DENSE * count:
         drawn = rng.permutation(np.array(list(space.genomes()), dtype=np.int64))
         return _distinct(np.concatenate([ends, drawn]))[:count]
-    genomes = ends
+    genomes = _distinct(ends)
     while len(genomes) < count:
         genomes = _distinct(np.concatenate([genomes, space.sample(rng, count)]))
     return genomes[:count]

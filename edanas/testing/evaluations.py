@@ -51,7 +51,7 @@ def toy_workbench(folder: Path) -> Workbench:
         criterion=ToyCriterion(),
         inference=EarlyStop(),
         scheme=ToyScheme(),
-        space=SearchSpace(provider.variables(), (0.3, 0.6, None), provider.exit_points, cut=True),
+        space=SearchSpace.of(provider, (0.3, 0.6, None), cut=True),
         parts=parts,
         device=torch.device("cpu"),
         folder=folder,

@@ -130,7 +130,7 @@ class _AllExits(nn.Module):
 def _network(inference: InferenceRule, criterion: ConfidenceCriterion, seed: int = 0) -> EENN:
     """Return a network with two exit points, in float64, so that the batch size changes no confidence."""
     provider, task = ToyProvider(), Task(1, 4)
-    largest = SearchSpace(provider.variables(), (0.5, None), provider.exit_points).largest()
+    largest = SearchSpace.of(provider, (0.5, None)).largest()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = provider.build(largest, task)

@@ -13,6 +13,7 @@ from edanas.core.cut_backbones import completed, cut
 from edanas.core.errors import WeightsError
 from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
+from edanas.testing.canonical_forms import check_canonical_forms
 from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.random_generators import generators_restored, seed_global_generators
 from edanas.testing.variables import check_costs, check_variables
@@ -76,6 +77,8 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
                 _check_backbone(provider, supernet, task, case)
             _check_cuts(provider, supernet, cases)
             _check_interleaving(provider, supernet, task, cases)
+            if task == _TASKS[0]:
+                check_canonical_forms(provider, space, supernet, task)
             _check_training(provider, supernet, task, cases)
         _check_weights(provider, supernet)
 

@@ -21,7 +21,7 @@ def check_variables(provider: SupernetProvider) -> SearchSpace:
     """
     with reported_call(provider, "the search space of `variables()`"):
         variables, points = provider.variables(), provider.exit_points
-        space = SearchSpace(variables, (0.5, None), points)
+        space = SearchSpace.of(provider, (0.5, None))
     require(provider, points >= 1, f"exit_points is {points}; expected 1 or more")
     by_name = {variable.name: variable for variable in variables}
     resolution = by_name.get("resolution")

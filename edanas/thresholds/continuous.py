@@ -120,7 +120,7 @@ class _Search:
         """Return the search for exits at the exit points `points`; arguments as for `set_thresholds`."""
         placed_profile = restrict_profile(profile, points)
         confidence, correct = placed_profile.confidence[:, :-1], placed_profile.correct
-        thresholds = [separating_thresholds(column) for column in confidence.T]
+        thresholds = [separating_thresholds(column, profile.levels) for column in confidence.T]
         fires = [np.searchsorted(t, c, side="right") for t, c in zip(thresholds, confidence.T, strict=True)]
         lenient = [_shift_by_caution(each, caution) for each in fires]
         cost = exit_costs(costs, points)

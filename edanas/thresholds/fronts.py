@@ -157,6 +157,11 @@ def make_placement(
     thresholds: list[tuple[float | None, ...]] = []
     passing: list[Booleans] = []
     for exit_, confidence in enumerate(placed_profile.confidence[:, :-1].T):
+        if profile.levels:
+            steps = separating_thresholds(confidence, profile.levels)
+            thresholds.append(tuple(map(float, steps)))
+            passing.append(confidence < steps[:, None])
+            continue
         level = np.unique(confidence, return_inverse=True)[1]
         values: list[float | None] = [float(each) for each in separating_thresholds(confidence)]
         if removable:

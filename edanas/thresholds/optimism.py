@@ -19,7 +19,7 @@ does it do it?", JASA 119, 2024.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +141,7 @@ def subset_profile(profile: ExitProfile, samples: npt.NDArray[np.generic]) -> Ex
         profile: Exit profile of S samples.
         samples: (S,) bool, true for the samples to keep, or an array with the indices of the samples to keep.
     """
-    return ExitProfile(profile.points, profile.confidence[samples], profile.correct[samples])
+    return replace(profile, confidence=profile.confidence[samples], correct=profile.correct[samples])
 
 
 def _optimism(profile: ExitProfile, costs: Sequence[Costs], choose: Choice, seed: int) -> Floats:

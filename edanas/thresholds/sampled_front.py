@@ -1,5 +1,7 @@
 """The Pareto front of one network's thresholds, for any number of samples."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from edanas.core.costs import Costs, executed_per_exit
@@ -36,7 +38,7 @@ def sampled_threshold_front(
     if len(profile) <= _MOST:
         return threshold_front(profile, costs, exit_points, removable=removable, limit=len(profile) + 2)
     rows = np.linspace(0, len(profile) - 1, _MOST).astype(np.int64)
-    part = ExitProfile(profile.points, profile.confidence[rows], profile.correct[rows])
+    part = replace(profile, confidence=profile.confidence[rows], correct=profile.correct[rows])
     schemes = threshold_front(part, costs, exit_points, removable=removable, limit=_KEPT).schemes
     columns = np.array([*profile.points, exit_points])
     accuracy, cost = [], []

@@ -35,7 +35,7 @@ def restrict_profile(profile: ExitProfile, placed: Sequence[int]) -> ExitProfile
             f"the profile has the exit points {profile.points}"
         )
     columns = [*(profile.points.index(point) for point in points), -1]
-    return ExitProfile(points, profile.confidence[:, columns], profile.correct[:, columns])
+    return ExitProfile(points, profile.confidence[:, columns], profile.correct[:, columns], profile.levels)
 
 
 def ended_profile(profile: ExitProfile, point: int) -> ExitProfile:
@@ -60,7 +60,7 @@ def ended_profile(profile: ExitProfile, point: int) -> ExitProfile:
         raise ValueError(f"a network ends at exit point {point}; the profile has {profile.points}")
     columns = range(profile.points.index(point) + 1)
     points = profile.points[: len(columns) - 1]
-    return ExitProfile(points, profile.confidence[:, columns], profile.correct[:, columns])
+    return ExitProfile(points, profile.confidence[:, columns], profile.correct[:, columns], profile.levels)
 
 
 def exit_costs(costs: Costs, placed: Sequence[int], measure: Measure = "executed") -> Floats:
@@ -85,8 +85,10 @@ def exit_costs(costs: Costs, placed: Sequence[int], measure: Measure = "executed
     return np.array([mean(costs, scheme, each.tolist()) for each in one_exit_each])
 
 
-def separating_thresholds(confidence: Thresholds) -> Thresholds:
+def separating_thresholds(confidence: Thresholds, levels: Sequence[float] = ()) -> Thresholds:
     """Return the rising thresholds that split confidences (S,) in every possible way.
+
+    If the criterion has levels, see `ConfidenceCriterion.levels`, they are the thresholds.
 
     The lowest threshold is half the least confidence, so that all S samples exit and a new sample with a much
     lower confidence stays. The highest threshold is 1, at which no sample exits. A sample with a confidence
@@ -96,6 +98,8 @@ def separating_thresholds(confidence: Thresholds) -> Thresholds:
         >>> separating_thresholds(np.float32([0.5, 0.25])).tolist()
         [0.125, 0.375, 1.0]
     """
+    if levels:
+        return np.array(levels, dtype=np.float32)
     values = np.unique(confidence)
     below = np.concatenate([[np.float32(0.0)], values[:-1]])
     middle = below + (values - below) / 2

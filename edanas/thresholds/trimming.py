@@ -83,7 +83,10 @@ def cut_profile(profile: ExitProfile, end: int) -> ExitProfile:
         raise ValueError(f"the network ends at exit point {end}; the profile has {profile.points}")
     columns = profile.points.index(end) + 1
     return ExitProfile(
-        profile.points[: columns - 1], profile.confidence[:, :columns], profile.correct[:, :columns]
+        profile.points[: columns - 1],
+        profile.confidence[:, :columns],
+        profile.correct[:, :columns],
+        profile.levels,
     )
 
 

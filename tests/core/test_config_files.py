@@ -1,4 +1,5 @@
 import tomllib
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from edanas.core.config import (
 from edanas.core.errors import ConfigError
 from edanas.core.settings import (
     Component,
+    FinetuneSettings,
     SearchSettings,
     Settings,
     SplitSettings,
@@ -60,8 +62,8 @@ several = st.lists(component, min_size=2, max_size=4).filter(
 )
 
 
-training = st.builds(
-    TrainingSettings,
+training = partial(
+    st.builds,
     epochs=st.integers(1, LARGEST),
     batch_size=st.integers(2, LARGEST),
     optimizer=st.sampled_from(["adamw", "sgd"]),
@@ -95,8 +97,8 @@ everything = st.builds(
     scheme=component,
     executor=component,
     search=st.builds(SearchSettings, initial=st.integers(2, LARGEST), time_limit=numbers),
-    training=training,
-    finetune=training,
+    training=training(TrainingSettings),
+    finetune=training(FinetuneSettings, backbones=st.booleans()),
     recalibration=st.integers(2, LARGEST),
     final_thresholds=component,
     exports=several.map(tuple),
@@ -119,7 +121,7 @@ def test_items_of_a_list_may_have_options():
     assert flatten(resolved)["objectives"] == ("accuracy", {"name": "mix", **mix})
     (line,) = changed(Settings(), resolved)
     assert line.startswith(
-        "objectives: was ('accuracy', 'ada-macs'), now ('accuracy', {'name': 'mix', 'of': "
+        "objectives: was ('accuracy', 'executed-macs'), now ('accuracy', {'name': 'mix', 'of': "
     )
     same_name = resolve([("--set", {"surrogates": ["rbf", {"name": "rbf", "degree": 0}]})])
     assert labels(same_name.surrogates) == ["rbf", "rbf 2"]

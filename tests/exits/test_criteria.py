@@ -75,6 +75,17 @@ def test_patience_counts_consecutive_equal_labels(labels, agreeing):
     assert float(sure) == pytest.approx(min(1.0, run / agreeing))
 
 
+@pytest.mark.parametrize("agreeing", [2, 3, 7])
+def test_thresholds_of_patience_are_numbers_of_agreeing_exits(agreeing):
+    """Under the levels alone, no sample exits at the first exit, and each level needs one exit more."""
+    criterion = Patience(agreeing)
+    agreeing_exits = [torch.tensor([[1.0, 0.0]])] * agreeing
+    reached = [criterion.after(agreeing_exits[:n], range(n)) for n in range(1, agreeing + 1)]
+    for count, level in enumerate(criterion.levels, 2):
+        fires = [bool(confidence >= level) for confidence in reached]
+        assert fires == [n >= count for n in range(1, agreeing + 1)]
+
+
 def test_a_patience_of_one_is_refused():
     with pytest.raises(ConfigError, match=r"criterion\.agreeing: found 1; allowed: 2 or more"):
         Patience(1)

@@ -78,12 +78,14 @@ def test_the_last_layer_that_names_them_chooses_bundle_and_preset(registry):
 
 def test_a_bundle_without_presets(registry):
     result = settled(registry, {"plugin": "bare"})
-    assert result == resolve([("", {"plugin": "bare"})])
+    # The digits have 8 pixels.
+    assert result == resolve([("", {"plugin": "bare", "supernet.resolutions": [8]})])
 
 
 def test_options_of_a_component_add_up_over_the_layers(registry):
     result = settled(registry, {"plugin": "small", "preset": "second"}, {"supernet": {"dropout": 0.1}})
-    assert result.supernet == Component("ofa-mbv3", {"widths": [0.35], "stem_stride": 1, "dropout": 0.1})
+    options = {"widths": [0.35], "stem_stride": 1, "dropout": 0.1, "resolutions": [8]}
+    assert result.supernet == Component("ofa-mbv3", options)
 
 
 def test_a_name_with_an_argument_is_the_name_and_its_first_option(registry):
@@ -100,7 +102,7 @@ def test_a_name_with_an_argument_is_the_name_and_its_first_option(registry):
     assert short == settled(registry, long)
     assert short.classifier == Component("mlp", {"hidden": 32})
     assert settled(registry, {"supernet": "timm:resnet18"}).supernet == Component(
-        "timm", {"model": "resnet18"}
+        "timm", {"model": "resnet18", "resolutions": [8]}
     )
 
 

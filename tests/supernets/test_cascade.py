@@ -1,11 +1,16 @@
+import itertools
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edanas.core.costs import Costs, ada_macs, executed_macs
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.space import SearchSpace
 from edanas.core.tracing import count_macs, measure
-from edanas.core.types import Backbone, ExitPoint, SelectionScheme, Task
+from edanas.core.types import Backbone, Candidate, ExitPoint, SelectionScheme, Task
 from edanas.exits.classifiers import CarriedLogits
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
@@ -70,6 +75,52 @@ def test_a_network_s_conditions_hold_within_it():
     by_name = {variable.name: variable for variable in CascadeProvider(TOY).variables()}
     assert by_name["net2.layer4.kernel"].parent == "net2.depth"
     assert [name for name in by_name if "resolution" in name] == ["resolution"]
+
+
+@settings(max_examples=25)
+@given(st.randoms(use_true_random=False), st.integers(2, 3))
+def test_cascades_of_the_same_networks_are_one_candidate(random, networks):
+    provider = CascadeProvider(TOY, networks=networks)
+    inner = SearchSpace(TOY.variables(), "continuous", TOY.exit_points)
+    rng = np.random.default_rng(random.randrange(2**31))
+    members = [dict(inner.sample_backbone(rng).choices) for _ in range(networks)]
+    forms = {provider.canonical(cascade_of(*order)) for order in itertools.permutations(members)}
+    (form,) = forms
+    assert provider.canonical(form) == form
+    chosen = provider.members(form)
+    assert len(set(chosen)) == networks
+    assert {Backbone.of(each) for each in members} <= set(chosen)
+
+
+def test_no_cascade_runs_a_network_twice():
+    space = SearchSpace.of(CascadeProvider(TOY), (0.5, None))
+    provider = CascadeProvider(TOY)
+    largest, smallest = (provider.members(each) for each in (space.largest(), space.smallest()))
+    inner = SearchSpace(TOY.variables(), "continuous", TOY.exit_points)
+    assert largest[1] == inner.largest() and largest[0] != largest[1]
+    assert smallest[0] == inner.smallest() and smallest[0] != smallest[1]
+    # The first network of the largest cascade is the largest of all others that differ in one choice.
+    near = [inner.backbone(row) for row in inner.neighbours(inner.counts - 1)]
+    assert macs(dict(largest[0].choices)) == max(macs(dict(each.choices)) for each in near)
+    genomes = list(space.genomes())
+    assert len({space.decode(row).id for row in genomes}) == len(genomes) < space.size()
+
+
+def test_a_cut_cascade_is_its_first_networks():
+    provider = CascadeProvider(TOY)
+    space = SearchSpace.of(provider, (0.5, None), cut=True)
+    form = provider.canonical(Backbone((("stages", 1), *cascade_of(LARGE, SMALL).choices)))
+    assert form["stages"] == 1 and provider.members(form)[0] == Backbone.of(SMALL)
+    other = Backbone((("stages", 1), *cascade_of(SMALL, {**LARGE, "layer2.kernel": 3}).choices))
+    assert provider.canonical(other) == form
+    assert np.array_equal(*(space.encode(Candidate(b, SelectionScheme((None,)))) for b in (other, form)))
+
+
+def test_a_provider_of_a_single_network_has_no_cascade():
+    with pytest.raises(
+        ConfigError, match=r"supernet\.of: found a provider with 1 network of each resolution"
+    ):
+        Registry(load_plugins()).create("supernet provider", "cascade:eecnn", {})
 
 
 def test_the_text_form_names_the_provider():

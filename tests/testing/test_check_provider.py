@@ -41,6 +41,27 @@ class NoSuchStage(ToyProvider):
         return tuple(replace(v, stage=4) if v.name == "depth" else v for v in super().variables())
 
 
+class Twins(ToyProvider):
+    """A variable that changes nothing, so that each network has two genomes."""
+
+    def variables(self) -> tuple[Variable, ...]:
+        return (*super().variables(), Variable("colour", (1, 2)))
+
+
+class Reconciled(Twins):
+    """The same variable, with one canonical form."""
+
+    def canonical(self, backbone: Backbone) -> Backbone:
+        return Backbone.of({**dict(backbone.choices), "colour": 1})
+
+
+class Restless(ToyProvider):
+    """A canonical form that is never the same twice."""
+
+    def canonical(self, backbone: Backbone) -> Backbone:
+        return Backbone.of({**dict(backbone.choices), "width": 12 - int(backbone["width"])})
+
+
 class WithoutResolution(ToyProvider):
     def variables(self) -> tuple[Variable, ...]:
         return super().variables()[1:]
@@ -241,6 +262,8 @@ def test_a_sound_provider_passes_and_the_random_state_is_left_alone() -> None:
         (Backwards, "Backwards: the last choices give .* MACs, the first "),
         (KernelsBackwards, r"layer4.kernel: 3 costs .* and the next choice 1 costs .*; expected rising cost"),
         (LateDepth, "depth: its first stage is 3, and 1 changes the costs of earlier stages from"),
+        (Twins, "'colour': 1}.* are one network; expected one canonical form"),
+        (Restless, "the canonical form of .*'width': [48].* is .*'width': [48]"),
         (NoSuchStage, "variables with stages that do not exist: .*'depth'.*; found 3 stages"),
         (WithoutResolution, "no variable is named 'resolution'; found width, depth"),
         (Orphaned, "the search space of `variables.*` raises PluginError: .*no variable 'depth' before it"),
@@ -273,3 +296,7 @@ def test_a_sound_provider_passes_and_the_random_state_is_left_alone() -> None:
 def test_a_fault_is_found(make: Callable[[], ToyProvider], text: str) -> None:
     with pytest.raises(ConformanceError, match=text):
         check_provider(make(), backbones=0)
+
+
+def test_a_canonical_form_makes_one_network_of_two_genomes() -> None:
+    check_provider(Reconciled(resolutions=(8,)), backbones=0)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edanas.core.costs import Costs, executed_macs
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.thresholds.continuous import set_thresholds
+from edanas.thresholds.fronts import threshold_front
 from edanas.thresholds.profiles import exit_columns, outcome
 
 COSTS = Costs(stages=(100, 150, 200, 250, 300), heads=(7, 5, 11, 3), last=20)
@@ -205,3 +206,18 @@ def test_profiles_that_do_not_fit_are_refused():
         set_thresholds(profile, COSTS, (0,), 4, caution=-1)
     with pytest.raises(ValueError, match="without samples"):
         set_thresholds(plausible(0, seed=0), COSTS, (0,), 4)
+
+
+def test_thresholds_are_levels_of_the_criterion_where_it_has_levels():
+    """The first exit of a patient network never agrees with an earlier one, so no sample exits there."""
+    rng = np.random.default_rng(0)
+    agrees = rng.random((200, 3)) < [0.0, 0.6, 0.7]
+    confidence = np.where(agrees, 1.0, 0.5).astype(np.float32)
+    confidence = np.concatenate([confidence, np.ones((200, 2), np.float32)], axis=1)
+    profile = ExitProfile((0, 1, 2, 3), confidence, rng.random((200, 5)) < 0.8, levels=(1.0,))
+    scheme = set_thresholds(profile, COSTS, (0, 1, 2), 4, accuracy_drop=1.0, caution=0)
+    assert scheme.thresholds == (1.0, 1.0, 1.0, None)
+    assert outcome(profile, scheme).utilization[0] == 0
+    front = threshold_front(profile, COSTS, 4, removable=False)
+    assert {t for each in front.schemes for t in each.thresholds} == {1.0}
+    assert all(outcome(profile, each).utilization[0] == 0 for each in front.schemes)

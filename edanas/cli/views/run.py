@@ -19,9 +19,11 @@ def show_estimate(estimate: dict[str, Any], settings: Settings) -> None:
     """
     typer.echo(visible(to_toml(settings), lines=True))
     for name, value in estimate.items():
-        if name == "settings" or (name == "unknown" and value is None):
+        if name in ("settings", "remarks") or (name == "unknown" and value is None):
             continue
         typer.echo(visible(f"{name.replace('_', ' ')}: {_figure(name, value)}"))
+    for remark in estimate["remarks"]:
+        typer.echo(visible(remark))
 
 
 def _figure(name: str, value: Any) -> str:

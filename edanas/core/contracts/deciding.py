@@ -106,6 +106,13 @@ class ConfidenceCriterion(ExitReader, ABC):
         super().__init_subclass__(**options)
         derive(cls, "assigns", "assign")
 
+    levels: tuple[float, ...] = ()
+    """The confidences that thresholds tell apart, ascending and exact in float32, if they are few.
+
+    The search and the threshold setters choose thresholds among them, so no sample exits at a confidence
+    below the first one. Empty, the default: thresholds are any numbers in [0, 1].
+    """
+
     @abstractmethod
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the confidence (B,) in [0, 1] for logits (B, K); larger means more certain.

@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from edanas.core.contracts.capabilities import derive
 from edanas.core.errors import WeightsError
 from edanas.core.types import Backbone, ExitPoint, SegmentCost, Task, Variable
 
@@ -135,8 +137,18 @@ class SupernetProvider(ABC):
     series: bool = False
     """True if the networks classify series (B, C, 1, L) of length L, false if they classify images."""
 
+    scales_heads: bool = False
+    """True if the option `width` also scales the hidden layers of exit classifiers that a preset sets."""
+
     masked: bool = False
     """True if the networks take shorter series with NaN at their end, which is padding."""
+
+    reforms: bool = False
+    """True if `canonical` is implemented; a subclass that overrides `canonical` gets this automatically."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        derive(cls, "reforms", "canonical")
 
     @abstractmethod
     def variables(self) -> tuple[Variable, ...]:
@@ -159,6 +171,18 @@ class SupernetProvider(ABC):
     @abstractmethod
     def exit_channels(self) -> tuple[tuple[int, ...], ...]:
         """Return, for each of the N exit points, all numbers of channels that features may have there."""
+
+    def canonical(self, backbone: Backbone) -> Backbone:
+        """Return the backbone that stands in a search for all backbones with the same network.
+
+        A provider whose choices can describe a network in several ways, e.g. in two orders, returns one and
+        the same backbone for all of them. Choices that describe no useful network become the nearest choices
+        that do. The canonical form of a canonical backbone is itself. By default, it is the backbone.
+
+        Args:
+            backbone: The expressed choices. A cut backbone begins with the choice `stages`, which stays.
+        """
+        return backbone
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost] | None:
         """Return the costs of the M stages and of the last exit, counted without building the backbone.

@@ -65,6 +65,12 @@ class DataSource(ABC):
         """
         return self.load(max(image_size), seed)
 
+    image_side: ClassVar[int] = 0
+    """Side of the images in pixels if it is known without reading them; 0, the default, otherwise.
+
+    Networks read images at this side, unless the settings have another one or it exceeds their default.
+    """
+
     surveyed: ClassVar[bool] = False
     """True if `survey` is implemented: the preset `auto` then suits the data set."""
 

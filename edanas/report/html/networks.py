@@ -72,9 +72,11 @@ def network(row: ResultRow, singles: Sequence[ResultRow], classes: Sequence[str]
     """
     heading = f"{exits_text(row.exits)}: {percent(row.test_accuracy)}% at {mega(row.executed_macs)}M"
     backbone = f"Backbone: {backbone_text(row.backbone)}." if row.backbone else ""
+    known = row.alone_test_accuracy
+    alone = "" if known is None else f", and trained alone in the same way {percent(known)}%"
     cost = (
         f"{percent(row.relative_cost, 0)}% of the backbone's {mega(row.backbone_macs)}M; "
-        f"the backbone without early exits reaches {percent(row.backbone_test_accuracy)}%. "
+        f"the backbone without early exits reaches {percent(row.backbone_test_accuracy)}%{alone}. "
         f"{comparison_text(row, singles)} {disagreement_text(row)} "
         f"{failure_prediction_text(row)}"
     )

@@ -20,7 +20,7 @@ from edanas.report.formatting import (
 from edanas.report.html.markup import named, table, text
 from edanas.report.plain import NOTE, verdict
 from edanas.report.result import Result
-from edanas.report.rivals import comparison_text
+from edanas.report.rivals import backbone_accuracy_text, comparison_text
 from edanas.report.tables import COLUMNS, NO_EARLY_EXIT, plain_cells
 
 READING = (
@@ -217,7 +217,7 @@ def _cells(row: ResultRow, *, is_dominated: bool) -> list[str]:
         mega(row.executed_macs),
         percent(row.relative_cost, 0),
         percent(row.rival_cost, 0) if row.is_cheaper or not row.exits else "no gain",
-        percent(row.backbone_test_accuracy),
+        backbone_accuracy_text(row),
         mega(row.backbone_macs),
         f"{row.params:,}",
         thresholds_text(exit_thresholds(row)),

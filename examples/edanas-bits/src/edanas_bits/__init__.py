@@ -180,6 +180,11 @@ class BitsProvider(SupernetProvider):
         """See `SupernetProvider.exit_channels`."""
         return self.of.exit_channels()
 
+    def canonical(self, backbone: Backbone) -> Backbone:
+        """Return the wrapped provider's canonical form, with the same bit-widths."""
+        bits = tuple(each for each in backbone.choices if each[0].endswith(".bits"))
+        return Backbone((*self.of.canonical(_inner(backbone)).choices, *bits))
+
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost] | None:
         """Return the wrapped provider's costs, since rounding adds no multiply-adds."""
         return self.of.costs(_inner(backbone), task)
