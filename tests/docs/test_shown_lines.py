@@ -61,9 +61,9 @@ LINES = list(dict.fromkeys(shown_lines()))
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Return the registry of the built-in plugins, the example packages and the package of the first line."""
-    made = tmp_path_factory.mktemp("made") / "edanas-agreement"
-    NewPackage("edanas-agreement", ("confidence criterion",)).write(made)
-    modules = {made / "src": "edanas_agreement.confidence_criterion"}
+    package = tmp_path_factory.mktemp("package") / "edanas-agreement"
+    NewPackage("edanas-agreement", ("confidence criterion",)).write(package)
+    modules = {package / "src": "edanas_agreement.confidence_criterion"}
     for folder in sorted(ROOT.glob("examples/*/src")):
         modules[folder] = next(each.name for each in folder.glob("edanas_*") if each.suffix == "")
     with pytest.MonkeyPatch.context() as patch:
