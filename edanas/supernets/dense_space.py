@@ -9,6 +9,7 @@ from edanas.core.kernel_reach import Reach, reach
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.layer_costs import Count, convolution, segment_cost
 from edanas.supernets.mobile_space import shrunk
+from edanas.supernets.option_checks import distinct_widths
 
 STAGES = 5
 """Number of stages."""
@@ -154,10 +155,15 @@ class DenseSpace:
         variables = [Variable("resolution", self.resolutions)]
         for stage in range(1, STAGES + 1):
             variables += [
-                Variable(f"stage{stage}.width", self.widths, stage=stage),
+                Variable(f"stage{stage}.width", self._widths(stage - 1), stage=stage),
                 Variable(f"stage{stage}.depth", self.depths, stage=stage),
             ]
         return tuple(variables)
+
+    def _widths(self, stage: int) -> tuple[float, ...]:
+        """Return the widths that give stage number `stage`, from 0, different numbers of channels."""
+        bases = (self.channels[stage], self.channels[0] // 2)[: 1 if stage else 2]
+        return distinct_widths(self.widths, lambda width: tuple(rounded(base, width) for base in bases))
 
     def channels_of(self, stage: int) -> tuple[int, ...]:
         """Return the distinct numbers of output channels of stage number `stage`, from 0, ascending."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from edanas.core.errors import CandidateError
 from edanas.core.kernel_reach import Reach, reach
 from edanas.core.types import Backbone, Choice, Variable
+from edanas.supernets.option_checks import distinct_widths
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,8 @@ class MobileSpace:
 
     def variables(self) -> tuple[Variable, ...]:
         """Return resolution, width, the depth of each stage, and kernel and expansion of each layer."""
-        variables = [Variable("resolution", self.resolutions), Variable("width", self.widths)]
+        widths = distinct_widths(self.widths, self._channels)
+        variables = [Variable("resolution", self.resolutions), Variable("width", widths)]
         for stage in range(1, self.family.stages + 1):
             depth, depths = f"stage{stage}.depth", self.depths_of(stage - 1)
             variables.append(Variable(depth, depths, stage=stage))
@@ -201,6 +203,12 @@ class MobileSpace:
                     else:
                         variables.append(Variable(name, choices, depth, deep_enough, stage))
         return tuple(variables)
+
+    def _channels(self, width: float) -> tuple[int, ...]:
+        """Return all numbers of channels that depend on the width."""
+        family = self.family
+        bases = (family.stem, family.first, *family.widths, self.final_expand, self.last_width)
+        return tuple(scaled(base, width) for base in bases if base)
 
     def depths_of(self, stage: int) -> tuple[int, ...]:
         """Return the choices of the depth of elastic stage number `stage`, counted from 0."""

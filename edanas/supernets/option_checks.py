@@ -1,6 +1,6 @@
 """Checks of the options of supernet providers: numbers in a range, and lists of choices."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from edanas.core.errors import ConfigError, near_miss
@@ -122,3 +122,20 @@ def checked_lengths(resolutions: Any) -> tuple[int, ...]:
     """
     allowed = f"whole numbers from {SHORTEST} to {LONGEST:,}"
     return checked_choices("resolutions", resolutions, allowed, is_whole(SHORTEST, LONGEST))
+
+
+def distinct_widths(widths: Sequence[float], channels: Callable[[float], Hashable]) -> tuple[float, ...]:
+    """Return the widths with different numbers of channels; of equal ones, the first.
+
+    Args:
+        widths: Choices of a width, ascending.
+        channels: Function from a width to all rounded numbers of channels that depend on it.
+
+    Example:
+        >>> distinct_widths((0.2, 0.3, 0.5), lambda width: max(4, round(16 * width / 4) * 4))
+        (0.2, 0.5)
+    """
+    first: dict[Hashable, float] = {}
+    for width in widths:
+        first.setdefault(channels(width), width)
+    return tuple(first.values())

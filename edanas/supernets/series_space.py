@@ -8,6 +8,7 @@ from edanas.core.kernel_reach import Reach, reach
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.layer_costs import Count, segment_cost
 from edanas.supernets.mobile_space import shrunk
+from edanas.supernets.option_checks import distinct_widths
 
 STAGES = 5
 """Number of stages."""
@@ -136,7 +137,7 @@ class SeriesSpace:
         for stage in range(1, STAGES + 1):
             name = f"stage{stage}"
             variables += [
-                Variable(f"{name}.width", self.widths, stage=stage),
+                Variable(f"{name}.width", self._widths(stage - 1), stage=stage),
                 Variable(f"{name}.depth", self.depths, stage=stage),
             ]
             for layer in range(1, self.depths[-1] + 1):
@@ -145,6 +146,11 @@ class SeriesSpace:
                 for part, choices in (("kernel", self.kernels), ("expand", self.expansions)):
                     variables.append(Variable(f"{name}.layer{layer}.{part}", choices, parent, when, stage))
         return tuple(variables)
+
+    def _widths(self, stage: int) -> tuple[float, ...]:
+        """Return the widths that give stage number `stage`, from 0, different numbers of channels."""
+        bases = (self.channels[stage], self.channels[0] * 0.75)[: 1 if stage else 2]
+        return distinct_widths(self.widths, lambda width: tuple(rounded(base, width) for base in bases))
 
     def channels_of(self, stage: int) -> tuple[int, ...]:
         """Return the distinct numbers of output channels of stage number `stage`, from 0, ascending."""

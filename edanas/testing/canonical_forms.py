@@ -49,7 +49,8 @@ def check_canonical_forms(
     backbone = space.backbone(start)
     near = [space.backbone(row) for row in rng.permutation(space.neighbours(start))]
     cost = provider.costs(backbone, task)
-    alike = [each for each in near if cost is None or provider.costs(each, task) == cost]
+    others = list(dict.fromkeys(each for each in near if each != backbone))
+    alike = [each for each in others if cost is None or provider.costs(each, task) == cost]
     for other in alike[:_NEIGHBOURS]:
         require(
             provider,

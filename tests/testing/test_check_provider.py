@@ -55,11 +55,11 @@ class Reconciled(Twins):
         return Backbone.of({**dict(backbone.choices), "colour": 1})
 
 
-class Restless(ToyProvider):
+class Restless(Twins):
     """A canonical form that is never the same twice."""
 
     def canonical(self, backbone: Backbone) -> Backbone:
-        return Backbone.of({**dict(backbone.choices), "width": 12 - int(backbone["width"])})
+        return Backbone.of({**dict(backbone.choices), "colour": 3 - int(backbone["colour"])})
 
 
 class WithoutResolution(ToyProvider):
@@ -263,7 +263,7 @@ def test_a_sound_provider_passes_and_the_random_state_is_left_alone() -> None:
         (KernelsBackwards, r"layer4.kernel: 3 costs .* and the next choice 1 costs .*; expected rising cost"),
         (LateDepth, "depth: its first stage is 3, and 1 changes the costs of earlier stages from"),
         (Twins, "'colour': 1}.* are one network; expected one canonical form"),
-        (Restless, "the canonical form of .*'width': [48].* is .*'width': [48]"),
+        (Restless, "the canonical form of .*'colour': [12].* is .*'colour': [12]"),
         (NoSuchStage, "variables with stages that do not exist: .*'depth'.*; found 3 stages"),
         (WithoutResolution, "no variable is named 'resolution'; found width, depth"),
         (Orphaned, "the search space of `variables.*` raises PluginError: .*no variable 'depth' before it"),
