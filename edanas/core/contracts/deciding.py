@@ -96,6 +96,13 @@ class ConfidenceCriterion(ExitReader, ABC):
         tensor([0.2500])
     """
 
+    levels: tuple[float, ...] = ()
+    """The confidences that thresholds tell apart, ascending and exact in float32, if they are few.
+
+    The search and the threshold setters choose thresholds among them, so no sample exits at a confidence
+    below the first one. Empty, the default: thresholds are any numbers in [0, 1].
+    """
+
     cumulative: bool = False
     """True if the confidence is the probability that a sample exits here or at an earlier exit."""
 
@@ -105,13 +112,6 @@ class ConfidenceCriterion(ExitReader, ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         derive(cls, "assigns", "assign")
-
-    levels: tuple[float, ...] = ()
-    """The confidences that thresholds tell apart, ascending and exact in float32, if they are few.
-
-    The search and the threshold setters choose thresholds among them, so no sample exits at a confidence
-    below the first one. Empty, the default: thresholds are any numbers in [0, 1].
-    """
 
     @abstractmethod
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
