@@ -75,12 +75,7 @@ class FinalThresholds:
             return state
         required = float(profile.correct[:, -1].mean()) - drop
         while True:
-            scheme, end = trim_on_samples(
-                profile,
-                state.network.scheme,
-                self.workbench.settings.min_exit_share,
-                removable=self._is_removable(),
-            )
+            scheme, end = self._trim_scheme(state.network.scheme, profile)
             if scheme == state.network.scheme or not isinstance(state.network, EENN):
                 return state
             state = self._trimmed(state, state.network, scheme, end)
@@ -88,9 +83,19 @@ class FinalThresholds:
                 return state
             state, profile = self._set_anew(state, required)
 
-    def _is_removable(self) -> bool:
-        """Return false if later exits read unused ones, and the criterion is not fitted to their absence."""
-        return not self.workbench.criterion.memory or self.workbench.criterion.fits
+    def _trim_scheme(self, scheme: SelectionScheme, profile: ExitProfile) -> tuple[SelectionScheme, int]:
+        """Return the scheme without unused exits, and the exit point where the network ends.
+
+        If later exits read earlier ones by a criterion that is not fitted to their absence, only the exits
+        after the last used one are removed.
+        """
+        criterion, share = self.workbench.criterion, self.workbench.settings.min_exit_share
+        removable = not criterion.memory or criterion.fits
+        trimmed, end = trim_on_samples(profile, scheme, share, removable=removable)
+        used = trim_on_samples(profile, scheme, share)[0].placed
+        last = max(used, default=-1) if not removable else len(scheme.thresholds)
+        thresholds = (each if at <= last else None for at, each in enumerate(trimmed.thresholds))
+        return SelectionScheme(tuple(thresholds)), end
 
     def _trimmed(self, state: Settled, network: EENN, scheme: SelectionScheme, end: int) -> Settled:
         """Return the network with the exits of `scheme` alone, which ends at the exit point `end`."""
