@@ -360,7 +360,8 @@ class FinetuneSettings(TrainingSettings):
         False
     """
 
-    backbones: bool = setting(
+    # A result has one backbone, so the setting of a supernet's training has no meaning here.
+    backbones: bool = setting(  # type: ignore[assignment]
         "Finish the own backbone of each early-exit network, too: trained alone in the same way, as the "
         "networks NAS_n beside EDANAS_n in Table I of the paper.",
         default=False,
