@@ -10,7 +10,7 @@ Angelopoulos and others, "Learn then test", 2021, and "Conformal risk control", 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -199,4 +199,4 @@ def _scheme(thresholds: Sequence[float], points: Sequence[int], exit_points: int
 
 
 def _part(profile: ExitProfile, rows: npt.NDArray[np.int64]) -> ExitProfile:
-    return ExitProfile(profile.points, profile.confidence[rows], profile.correct[rows])
+    return replace(profile, confidence=profile.confidence[rows], correct=profile.correct[rows])
