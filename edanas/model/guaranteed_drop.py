@@ -23,8 +23,10 @@ def guaranteed_scheme(
         adapt: See `safe_scheme`.
 
     Raises:
-        ConfigError: No scheme keeps the budget.
+        ConfigError: No scheme keeps the budget, or the network has no early exits.
     """
+    if not profile.points:
+        raise ConfigError("max_drop: the network has no early exits, so its accuracy does not drop")
     safe = _safe(profile, exit_points, budget, adapt)
     if safe.scheme is None:
         risk = Risk(budget.limit, budget.confidence)

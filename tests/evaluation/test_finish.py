@@ -124,6 +124,7 @@ def test_the_test_part_changes_test_figures_alone(finisher):
             "class_recall",
             "confusion",
             "disagreement",
+            "failure_prediction",
             "examples",
         }
 

@@ -231,6 +231,12 @@ def test_an_accuracy_drop_is_guaranteed_for_the_network_without_unused_exits(net
     assert torch.equal(before.confidence, after.confidence)
 
 
+def test_a_network_without_exits_has_no_accuracy_drop(network):
+    single = trimmed_network(network, SelectionScheme((None,) * 4), 4)
+    with pytest.raises(ConfigError, match="max_drop: the network has no early exits"):
+        edanas.tune(single, SAMPLES, max_drop=0.1)
+
+
 def test_a_near_miss_of_the_unit(network):
     dearest = brute_force(network)[:, 0].max() / 1e3
     with pytest.raises(ConfigError, match=f"Did you mean '{int(dearest)}k'"):
