@@ -45,7 +45,7 @@ def mean_bound(losses: Floats, delta: float) -> float:
 
     Example:
         >>> round(mean_bound(np.zeros(400), 0.05), 4)
-        0.0081
+        0.0077
     """
     column = losses[:, None]
     bets, needed = _bets(column, delta), -np.log(delta)
@@ -70,7 +70,7 @@ def least_samples(limit: float, delta: float) -> int:
 
     Example:
         >>> least_samples(0.01, 0.05)
-        328
+        308
     """
     low, high = 0, 1
     while not mean_is_below(np.zeros((high, 1)), limit, delta)[0]:
