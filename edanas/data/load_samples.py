@@ -12,6 +12,7 @@ from edanas.core.types import ImageSet, LoadedData, Survey
 from edanas.data.auto_preset import sampled_positions, survey_of
 from edanas.data.decoding import Fit, convert_arrays, inspect_array
 from edanas.data.image_array import Pixels
+from edanas.data.long_series import cut_long
 from edanas.data.pixel_range import PixelRange, pixel_range
 from edanas.data.sample_layout import SERIES, layout_of
 from edanas.data.sample_set import Samples, SampleSet
@@ -50,6 +51,7 @@ def load_samples(samples: SampleSet, fit: Fit, reading: Reading) -> LoadedData:
     """
     order = layout_of(samples.samples, reading.layout)
     if order in SERIES:
+        samples = cut_long(samples)
         values, sentences = as_series(samples.samples, order)
     else:
         decoded = convert_arrays(_images_of(samples, order, reading), fit, reading.channels)
@@ -113,6 +115,9 @@ def survey_samples(samples: SampleSet, reading: Reading) -> Survey:
     classes, parts = [names[code] for code in samples.labels.codes], samples.parts.tolist()
     order = layout_of(samples.samples, reading.layout)
     if order in SERIES:
+        samples = cut_long(samples)
+        classes = [names[code] for code in samples.labels.codes]
+        parts = samples.parts.tolist()
         lengths = valid_lengths(as_series(samples.samples, order)[0])
         length = int(lengths.max())
         surveyed = survey_of(classes, parts, [((length, length), True)])

@@ -1,6 +1,5 @@
 """Series from arrays of equal or unequal length: their checks, and one tensor with NaN at padding."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,9 +8,6 @@ import torch
 
 from edanas.core.errors import DataError
 from edanas.core.series import check_finite, valid_lengths
-
-LONGEST = 16_000
-"""Largest length of series; longer series are cropped at their end."""
 
 
 class Rows(Protocol):
@@ -30,7 +26,7 @@ def as_series(samples: Rows, layout: str = "NCL") -> tuple[torch.Tensor, tuple[s
     """Return series as one tensor of float32, and sentences on cropping and padding.
 
     NaN at the end of a series in all channels is padding, as in the archives of unequal series. The length of
-    the result is that of the longest series without padding, at most 16,000.
+    the result is that of the longest series without padding.
 
     Args:
         samples: Series (C, L_i), or (L_i,) with the layout `NL`, of numbers.
@@ -60,16 +56,15 @@ padding is masked.',))
                 "equal numbers of channels"
             )
     longest = max(array.shape[1] for array in arrays)
-    values = np.full((len(arrays), channels, 1, min(longest, LONGEST)), np.nan, dtype=np.float32)
+    values = np.full((len(arrays), channels, 1, longest), np.nan, dtype=np.float32)
     for row, array in enumerate(arrays):
-        part = array[:, :LONGEST]
-        values[row, :, 0, : part.shape[1]] = part
+        values[row, :, 0, : array.shape[1]] = array
     series = torch.from_numpy(values)
     lengths = valid_lengths(series)
     check_finite(series, lengths)
     series = series[..., : int(lengths.max())].contiguous()
     _check_channels(series)
-    return series, _sentences(arrays, lengths)
+    return series, _sentences(lengths)
 
 
 def _each(samples: Rows) -> list[Array]:
@@ -103,19 +98,9 @@ def _check_channels(series: torch.Tensor) -> None:
             )
 
 
-def _sentences(arrays: Sequence[Array], lengths: torch.Tensor) -> tuple[str, ...]:
+def _sentences(lengths: torch.Tensor) -> tuple[str, ...]:
     low, high = int(lengths.min()), int(lengths.max())
-    sentences = []
-    cropped = sum(array.shape[1] > LONGEST for array in arrays)
-    if cropped:
-        verb = "is" if cropped == 1 else "are"
-        sentences.append(
-            f"{cropped:,} of {len(arrays):,} series {verb} longer than {LONGEST:,} and {verb} cropped at "
-            "the end."
-        )
-    if low < high:
-        sentences.append(
-            f"Series have lengths from {low:,} to {high:,}; shorter series are padded to {high:,}, and "
-            "padding is masked."
-        )
-    return tuple(sentences)
+    if low == high:
+        return ()
+    text = f"Series have lengths from {low:,} to {high:,}; shorter series are padded to {high:,}, and "
+    return (f"{text}padding is masked.",)

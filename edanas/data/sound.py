@@ -18,7 +18,7 @@ from edanas.data.auto_preset import survey_of
 from edanas.data.folder_layout import find_images, natural_key
 from edanas.data.grouping import groups_of
 from edanas.data.image_array import fit
-from edanas.data.series import LONGEST
+from edanas.data.long_series import LONGEST
 from edanas.data.sound_files import SUFFIXES, Sound, read_sound, resample
 from edanas.data.spectrogram import KINDS, FrontEnd, fit_length
 

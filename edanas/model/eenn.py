@@ -24,6 +24,7 @@ from edanas.model.backbone_with_exits import BackboneWithExits
 from edanas.model.fusion import compile_parts, simplify
 from edanas.model.inputs import InputForm, batches
 from edanas.model.runtime import ALWAYS, NEVER, Compaction, classify, empty_prediction, join_predictions
+from edanas.model.series_windows import cut_windows, merged, window_length
 from edanas.model.temperature import TEMPERATURES
 from edanas.model.throughput import Throughput
 
@@ -85,7 +86,10 @@ class EENN(BackboneWithExits):
             DataError: The images have another shape, number of channels or type of values.
             EdanasError: The network is in training mode.
         """
-        return LabelledPrediction.of(self._classify(self._batch(images), ALWAYS), self.labels)
+        batch = InputForm.of(self).batch(images, whole=True).to(self.device)
+        windows, rows = cut_windows(batch, window_length(self))
+        prediction = merged(self._classify(windows, ALWAYS), rows, len(batch))
+        return LabelledPrediction.of(prediction, self.labels)
 
     @property
     def labels(self) -> tuple[str | int | float | bool, ...]:
@@ -108,7 +112,9 @@ class EENN(BackboneWithExits):
 
         Args:
             images: A tensor (B, C, H, W) or (C, H, W), uint8 or floats in [0, 1]; a NumPy array with channels
-                first or last; or an iterable of such tensors and arrays, which may differ in size.
+                first or last; or an iterable of such tensors and arrays, which may differ in size. A series
+                that is longer than those of the network's run is cut into windows, whose answers are merged;
+                see `edanas.model.series_windows.merged`.
             batch_size: Largest number of images computed at once.
             compact: Treatment of the samples that have not exited, after each exit. With `always` they are
                 moved together, so that the next stages run on them alone. With `never` the next stages run on
@@ -267,7 +273,9 @@ class EENN(BackboneWithExits):
         rule = self.rule(compact, device)
         if isinstance(rule, Throughput):
             rule.count_samples(len(batch))
-        return self._classify(batch.to(device), rule)
+        windows, rows = cut_windows(batch, window_length(self))
+        parts = [self._classify(part.to(device), rule) for part in torch.split(windows, max(1, len(batch)))]
+        return merged(join_predictions(parts), rows, len(batch))
 
     def _classify(self, batch: torch.Tensor, rule: Compaction) -> Prediction:
         self._check_mode()

@@ -10,6 +10,7 @@ import torch
 from edanas.core.contracts import ExitNetwork
 from edanas.core.errors import DataError
 from edanas.core.preprocess import resize_all, scale
+from edanas.core.series import at_length
 from edanas.model.series_inputs import series_batch
 
 _ROUNDING = 1e-3
@@ -39,15 +40,16 @@ class InputForm(NamedTuple):
         size = network.image_size
         return cls(len(network.mean), network.resolution, size, network.series, network.padded)
 
-    def batch(self, images: object) -> torch.Tensor:
+    def batch(self, images: object, *, whole: bool = False) -> torch.Tensor:
         """Return images as a checked batch; see `as_batch`. 8-bit images have the size `image_size`.
 
-        Series have the length of the series of the network's run; see `series_batch`. A network without
+        Series have the length of the series of the network's run, unless `whole` keeps the end of longer
+        ones; see `series_batch`. A network without
         `image_size`, such as a candidate of a search, resamples whole series.
         """
         if self.series:
             length = self.image_size[0] if self.image_size else None
-            return series_batch(images, self.channels, length, padded=self.padded)
+            return series_batch(images, self.channels, length, padded=self.padded, whole=whole)
         if isinstance(images, np.ndarray):
             images = from_array(images, self.channels)
         batch = as_batch(images, self.channels)
@@ -122,6 +124,8 @@ def from_array(array: npt.NDArray[Any], channels: int) -> torch.Tensor:
 def batches(images: object, form: InputForm, size: int) -> Iterator[torch.Tensor]:
     """Yield images in batches, in order; at most one batch of an iterable is read ahead.
 
+    Series that are longer than those of the network's run keep their length.
+
     Args:
         images: A tensor, a NumPy array or an iterable of tensors and arrays; see `EENN.predict`.
         form: Properties of the network's images. If the images of one batch differ in size or type, they are
@@ -136,7 +140,7 @@ def batches(images: object, form: InputForm, size: int) -> Iterator[torch.Tensor
             item's number, from 1.
     """
     if isinstance(images, torch.Tensor | np.ndarray):
-        yield from (part for part in torch.split(form.batch(images), size) if len(part))
+        yield from (part for part in torch.split(form.batch(images, whole=True), size) if len(part))
         return
     if not isinstance(images, Iterable) or isinstance(images, str | bytes):
         raise DataError(
@@ -146,24 +150,29 @@ def batches(images: object, form: InputForm, size: int) -> Iterator[torch.Tensor
     waiting: list[torch.Tensor] = []
     for number, each in enumerate(images, start=1):
         try:
-            waiting += torch.split(form.batch(each), 1)
+            waiting += torch.split(form.batch(each, whole=True), 1)
         except DataError as error:
             raise DataError(f"image {number} of the iterable: {error}") from error
         while len(waiting) >= size:
-            yield _stack_samples(waiting[:size], form.resolution)
+            yield _stack_samples(waiting[:size], form)
             waiting = waiting[size:]
     if waiting:
-        yield _stack_samples(waiting, form.resolution)
+        yield _stack_samples(waiting, form)
 
 
-def _stack_samples(samples: list[torch.Tensor], resolution: int) -> torch.Tensor:
+def _stack_samples(samples: list[torch.Tensor], form: InputForm) -> torch.Tensor:
     """Return samples (1, C, H, W) as one batch; if their shapes or types differ, every sample is resized.
+
+    Series (1, C, 1, L) are padded instead, if the length of the run's series is known.
 
     Args:
         samples: One sample or more.
-        resolution: Height and width after resizing, in pixels.
+        form: Properties of the network's images.
     """
+    if form.series and form.image_size:
+        longest = max(each.shape[3] for each in samples)
+        return torch.cat([at_length(each, longest) for each in samples])
     first = samples[0]
     if all(each.shape == first.shape and each.dtype == first.dtype for each in samples):
         return torch.cat(samples)
-    return torch.cat([scale(each.to(first.device), resolution) for each in samples])
+    return torch.cat([scale(each.to(first.device), form.resolution) for each in samples])

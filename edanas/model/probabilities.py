@@ -8,6 +8,7 @@ import torch
 
 from edanas.model.eenn import EENN
 from edanas.model.inputs import InputForm, batches
+from edanas.model.series_windows import cut_windows, mean_by_row, window_length
 
 
 @torch.inference_mode()
@@ -19,6 +20,7 @@ def exit_probabilities(
 ) -> torch.Tensor:
     """Return the probability of each class at the exit where each sample exits, (B, K) float64 on the CPU.
 
+    For a series that is longer than those of the network's run, it is the mean over windows.
     All exits run for all samples, so that it takes longer than `EENN.predict`.
 
     Args:
@@ -37,7 +39,10 @@ def exit_probabilities(
         (torch.Size([5, 4]), 5.0)
     """
     network.predict([], batch_size=batch_size)  # checks the mode and the size
-    parts = [_of_batch(network, batch) for batch in batches(images, InputForm.of(network), batch_size)]
+    parts = []
+    for batch in batches(images, InputForm.of(network), batch_size):
+        windows, rows = cut_windows(batch, window_length(network))
+        parts.append(mean_by_row(_of_batch(network, windows), rows, len(batch)))
     return torch.cat(parts) if parts else torch.zeros(0, len(network.classes), dtype=torch.float64)
 
 

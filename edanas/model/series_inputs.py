@@ -9,7 +9,9 @@ from edanas.core.errors import DataError
 from edanas.core.series import at_length, check_finite, valid_lengths
 
 
-def series_batch(series: object, channels: int, length: int | None, *, padded: bool) -> torch.Tensor:
+def series_batch(
+    series: object, channels: int, length: int | None, *, padded: bool, whole: bool = False
+) -> torch.Tensor:
     """Return series as a batch (B, C, 1, `length`) of float32, NaN at padding.
 
     NaN at the end of a series in all channels is padding, however long, and is cut off first. Then series
@@ -22,6 +24,7 @@ def series_batch(series: object, channels: int, length: int | None, *, padded: b
         length: Length of the series of the network's run; `None` = unknown: series keep their
             length.
         padded: True if the network takes padding; otherwise shorter series are an error.
+        whole: True to keep the end of longer series, so that their length is the largest one of the batch.
 
     Raises:
         DataError: The shape or type is wrong, a value is not finite, or a series is too short or empty.
@@ -41,7 +44,8 @@ def series_batch(series: object, channels: int, length: int | None, *, padded: b
             f"series: found length {int(lengths[row])} in row {row}; allowed: {length} or more, since the "
             "network was trained on series of one length"
         )
-    return at_length(batch, length)
+    longest = int(lengths.max()) if len(batch) else length
+    return at_length(batch, max(length, longest) if whole else length)
 
 
 def _as_tensor(series: object) -> torch.Tensor:

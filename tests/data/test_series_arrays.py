@@ -6,6 +6,7 @@ from edanas.core.errors import DataError
 from edanas.core.settings import SplitSettings
 from edanas.core.types import ImageSet, LoadedData
 from edanas.data.load_samples import Reading, load_samples
+from edanas.data.long_series import cut_long
 from edanas.data.sample_set import EqualSamples, SampleSet, UnequalSamples
 from edanas.data.series import as_series
 from edanas.data.splits import split
@@ -39,10 +40,23 @@ def test_series_of_one_length_need_no_sentence() -> None:
     assert sentences == ()
 
 
-def test_series_beyond_the_largest_length_are_cropped_and_said_so() -> None:
-    series, sentences = as_series(waves(16_005, 20))
-    assert series.shape[3] == 16_000
-    assert sentences[0] == "1 of 2 series is longer than 16,000 and is cropped at the end."
+def test_series_beyond_the_largest_length_become_windows_of_one_group() -> None:
+    samples = SampleSet.of(UnequalSamples.of(waves(32_005, 20)), ["long", "short"])
+    short = cut_long(samples)
+    assert [short.samples[row].shape[1] for row in range(len(short))] == [16_000] * 3 + [20]
+    # The last window ends with the series, and no value is lost.
+    whole = samples.samples[0]
+    np.testing.assert_array_equal(short.samples[1], whole[:, 16_000:32_000])
+    np.testing.assert_array_equal(short.samples[2], whole[:, 16_005:])
+    assert short.groups == ("series 1",) * 3 + ("series 2",)
+    assert short.labels.codes.tolist() == [0, 0, 0, 1]
+    assert short.remarks[0].startswith("1 of 2 series is longer than 16,000 and is cut into windows")
+
+
+def test_padding_makes_no_windows() -> None:
+    padded = np.pad(np.stack(waves(6, 6)), ((0, 0), (0, 0), (0, 8)), constant_values=np.nan)
+    samples = SampleSet.of(EqualSamples(padded), ["a", "b"])
+    assert cut_long(samples, longest=6) is samples
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.uint8, np.float16, np.float64])

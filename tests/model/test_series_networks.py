@@ -9,6 +9,7 @@ from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.eenn import EENN
 from edanas.model.loading import load
 from edanas.model.part_latency import latency_costs
+from edanas.model.probabilities import exit_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +52,27 @@ def test_every_form_of_a_batch_gives_the_same_answers(equal: EENN) -> None:
     assert int(one.label[0]) == int(answers.label[0])
 
 
-def test_longer_series_are_cropped_at_their_end(equal: EENN) -> None:
+def test_answers_of_the_windows_of_a_longer_series_are_merged(equal: EENN) -> None:
     series = series_parts().test.images[:4]
-    longer = torch.cat([series, torch.ones(4, CHANNELS, 1, 9)], dim=3)
-    assert torch.equal(equal(longer).confidence, equal(series).confidence)
+    longer = torch.cat([series[:3], series[1:]], dim=3)[..., :-9]
+    last = longer[..., -LENGTH:]
+    windows = [equal(series[:3]), equal(last)]
+    answers = equal(longer)
+    for row in range(3):
+        sums = torch.zeros(3)
+        for each in windows:
+            sums[each.label[row]] += each.confidence[row]
+        assert int(answers.label[row]) == int(sums.argmax())
+        assert float(answers.confidence[row]) == pytest.approx(float(sums.max()) / 2, abs=1e-6)
+        assert int(answers.exit[row]) == max(int(each.exit[row]) for each in windows)
+    # Series of one call may differ in length, and longer and shorter series answer alike in any batch.
+    mixed = equal.predict([longer[0], series[3], longer[2]], batch_size=2)
+    alone = [equal(longer[:1]), equal(series[3:]), equal(longer[2:])]
+    assert mixed.label.tolist() == [int(each.label[0]) for each in alone]
+    assert torch.allclose(mixed.confidence, torch.cat([each.confidence for each in alone]), atol=1e-6)
+    probabilities = exit_probabilities(equal, longer)
+    expected = (exit_probabilities(equal, series[:3]) + exit_probabilities(equal, last)) / 2
+    assert torch.allclose(probabilities, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
