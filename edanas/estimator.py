@@ -123,7 +123,7 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Returns:
             The labels or, with `return_exits`, the labels and the exit point (N,) at which each sample exits:
-            0 for the first, and the number of exit points for the last exit, as in `EENN.predict`.
+            1 for the first, and the number of exit points plus 1 for the last exit.
 
         Raises:
             InputError: The samples do not fit the network.
@@ -132,7 +132,7 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with _as_input_errors():
             prediction = self.network_.predict(self._inputs(X))
         labels = self.classes_[np.argsort(self._columns())[prediction.label.numpy()]]
-        return (labels, prediction.exit.numpy()) if return_exits else labels
+        return (labels, prediction.exit.numpy() + 1) if return_exits else labels
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Return the probabilities (N, K) of the classes, in the order of `classes_`.

@@ -80,8 +80,8 @@ def write_examples(
     Returns:
         One dictionary for each image. `kind` is a kind of `choose`. `file` is the path of the image, relative
         to the run folder. `label` and `predicted` are the numbers of the true and of the predicted class,
-        from 0. `exit` is the index of the image's exit, from 0; for the last exit, it is the number of exit
-        points. `confidence` is the confidence at that exit.
+        from 0. `exit_number` is the number of the image's exit, from 1; that of the last exit is the number
+        of exit points plus 1. `confidence` is the confidence at that exit.
 
     Raises:
         RunError: An image cannot be written.
@@ -98,7 +98,7 @@ def write_examples(
             "file": _write(folder, f"{stem}-{number + 1}-{kind}", samples.images[number]),
             "label": int(samples.labels[number]),
             "predicted": int(output.label[number]),
-            "exit": int(output.exit[number]),
+            "exit_number": int(output.exit[number]) + 1,
             "confidence": float(output.confidence[number]),
         }
         for number, (kind, _) in enumerate(chosen)

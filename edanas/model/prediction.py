@@ -38,12 +38,13 @@ class Answer(NamedTuple):
             its number as name, from 1.
         label: Predicted class, an index into `network.classes`.
         class_name: Name of the predicted class.
-        exit: Index of the exit point where the image exited, or N for the last exit of a network with N exit
-            points.
+        exit: Number of the exit point where the image exited, from 1, or N + 1 for the last exit of a network
+            with N exit points.
         confidence: Confidence of the prediction, in [0, 1].
+        value: The predicted label as in the data of the run, e.g. a number; the name of the class by default.
 
     Example:
-        >>> Answer("cat.png", 3, "cat", 0, 0.91).class_name
+        >>> Answer("cat.png", 3, "cat", 1, 0.91, "cat").class_name
         'cat'
     """
 
@@ -52,6 +53,7 @@ class Answer(NamedTuple):
     class_name: str
     exit: int
     confidence: float
+    value: str | int | float | bool = ""
 
 
 def stream(
@@ -109,7 +111,7 @@ def stream(
         >>> from edanas.testing.evaluations import toy_network
         >>> for answer in stream(toy_network(), [("first.png", torch.zeros(1, 12, 12))]):
         ...     print(answer.name, answer.class_name, answer.exit)
-        first.png lower left 2
+        first.png lower left 3
     """
     network.predict([], batch_size=batch_size, compact=compact)  # checks the arguments before reading
     holder = budget_holder(network, hold_macs)
@@ -125,7 +127,7 @@ def stream(
                 with _moved_thresholds(network, moving):
                     answers = list(_classify_batch(network, names, images, batch_size, compact))
                 if holder is not None:
-                    holder.note([answer.exit for answer in answers])
+                    holder.note([answer.exit - 1 for answer in answers])
                 elif agreement is not None:
                     due = [(images[at], answers[at]) for at in agreement.due(len(answers))]
                     agreement.note(_differences(network, due, batch_size))
@@ -285,7 +287,7 @@ def _classify_batch(
         )
     rows = zip(names, *(each.tolist() for each in prediction), strict=True)
     for name, label, exit_, confidence in rows:
-        yield Answer(name, label, network.classes[label], exit_, confidence)
+        yield Answer(name, label, network.classes[label], exit_ + 1, confidence, network.labels[label])
 
 
 def _reader(

@@ -73,7 +73,7 @@ def test_the_networks_of_a_run_with_the_forms_that_lie_beside_them(run, tmp_path
     for form in (*one["forms"], *two["forms"]):
         sound(form, [1, 4, 8])
         assert (form["same"], form["compared"]) == (12, 12)
-    assert [each["exit"] for each in two["forms"][0]["exits"]] == [1, 3, 4]
+    assert [each["exit_number"] for each in two["forms"][0]["exits"]] == [2, 4, 5]
     assert two["backbone_macs"] / two["forms"][0]["executed_macs"] == two["forms"][0]["macs_ratio"]
     nested = two["forms"][3]
     assert {each["speed_up"] for each in nested["batches"]} == {None}

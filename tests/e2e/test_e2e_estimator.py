@@ -49,13 +49,13 @@ def test_probabilities_are_those_of_the_exit_where_a_sample_exits(fitted):
     probabilities = fitted.predict_proba(X)
     assert labels.tolist() == fitted.classes_[probabilities.argmax(1)].tolist()
     assert np.allclose(probabilities.sum(1), 1.0)
-    assert exits.tolist() == fitted.network_.predict(X).exit.tolist()
+    assert (exits - 1).tolist() == fitted.network_.predict(X).exit.tolist()
     network = fitted.network_
     answers, _ = network.decide(network.answering_logits(X.astype(np.float32)))
     points = [*network.answering, network.exit_points]
     order = [network.labels.index(label) for label in fitted.classes_]
     expected = [
-        answers[points.index(exit_)][row].double().softmax(0)[order].tolist()
+        answers[points.index(exit_ - 1)][row].double().softmax(0)[order].tolist()
         for row, exit_ in enumerate(exits)
     ]
     assert np.allclose(probabilities, expected, atol=1e-5)

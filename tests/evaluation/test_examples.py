@@ -93,7 +93,7 @@ def test_small_images_are_kept_pixel_by_pixel(tmp_path, channels):
     assert [row["file"] for row in rows] == [
         f"examples/net-{number}-{kind}.png" for number, kind in ((1, "early"), (2, "late"), (3, "wrong"))
     ]
-    assert {(row["predicted"], row["exit"], row["confidence"]) for row in rows} == {(1, 0, 0.75)}
+    assert {(row["predicted"], row["exit_number"], row["confidence"]) for row in rows} == {(1, 1, 0.75)}
     for row, image in zip(rows, network.images, strict=True):
         with Image.open(tmp_path / row["file"]) as picture:
             pixels = np.asarray(picture)

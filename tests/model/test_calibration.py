@@ -106,7 +106,7 @@ def test_a_dynamic_network_holds_its_budget_when_it_is_loaded(network, tmp_path)
     images = exported_nets.images().repeat(12, 1, 1, 1)
     costs_by_exit = exit_costs(anatomy(network).costs, exported_nets.PLACED)
     columns = {exit_: column for column, exit_ in enumerate((*exported_nets.PLACED, 4))}
-    spent = [costs_by_exit[columns[answer.exit]] for answer in edanas.stream(loaded, images)]
+    spent = [costs_by_exit[columns[answer.exit - 1]] for answer in edanas.stream(loaded, images)]
     bound = 1.75 * (costs_by_exit[-1] - costs_by_exit[0]) * 24 / len(spent)
     assert abs(np.mean(spent) - budget) <= bound
     assert np.mean(spent[100:]) == pytest.approx(budget, rel=0.03)

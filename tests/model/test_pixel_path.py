@@ -103,10 +103,10 @@ def test_predictions_repeat_the_figures_of_the_test_exactly(kind, resolutions, t
         answers = list(edanas.stream(network, root / "test"))
         tested = network(loaded.samples.images[test])
         assert [answer.label for answer in answers] == tested.label.tolist()
-        assert [answer.exit for answer in answers] == tested.exit.tolist()
+        assert [answer.exit - 1 for answer in answers] == tested.exit.tolist()
         right = [answer.class_name == Path(answer.name).parent.name for answer in answers]
         assert float(np.mean(right)) == row.test_accuracy
-        exits = np.array([answer.exit for answer in answers])
+        exits = np.array([answer.exit - 1 for answer in answers])
         assert tuple(float((exits == at).mean()) for at in range(5)) == row.utilization
         costs = exit_costs(Anatomy.of(network, len(network.mean)).costs, network.scheme.placed)
         by_exit = dict(zip((*network.scheme.placed, 4), costs, strict=True))

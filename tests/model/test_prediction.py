@@ -108,7 +108,7 @@ def test_iterables_of_images_and_of_pairs():
     assert [answer.name for answer in named] == ["n0", "n1", "n2", "n3", "n4"]
     for answers in (plain, named):
         assert [answer.label for answer in answers] == expected.label.tolist()
-        assert [answer.exit for answer in answers] == expected.exit.tolist()
+        assert [answer.exit - 1 for answer in answers] == expected.exit.tolist()
 
 
 def test_an_endless_iterator_is_read_at_most_a_batch_ahead():
@@ -155,7 +155,7 @@ def undecided(count):
 
 def costs_of(network, answers):
     costs_by_exit = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
-    return costs_by_exit[[answer.exit for answer in answers]]
+    return costs_by_exit[[answer.exit - 1 for answer in answers]]
 
 
 @pytest.mark.parametrize("is_described", [False, True])
@@ -177,7 +177,7 @@ def test_a_held_stream_costs_its_budget_and_does_not_change_the_network(is_descr
     assert schemes == {own}
     assert costs_of(network, answers[200:]).mean() == pytest.approx(budget, rel=0.05)
     plain = list(edanas.stream(network, images, hold_macs="none"))
-    assert [answer.exit for answer in plain] == network.predict(images).exit.tolist()
+    assert [answer.exit - 1 for answer in plain] == network.predict(images).exit.tolist()
     assert costs_of(network, plain).mean() < 0.9 * budget
 
 

@@ -171,7 +171,8 @@ def _form_record(form: FormBench) -> dict[str, Any]:
         "macs_ratio": form.batches[0].macs_ratio,
         "memory": form.memory,
         "exits": [
-            {"exit": e.exit, "share": e.share, "latency": _timing_record(e.timing)} for e in form.exits
+            {"exit_number": e.exit + 1, "share": e.share, "latency": _timing_record(e.timing)}
+            for e in form.exits
         ],
         "batches": [_batch_record(each) for each in form.batches],
     }

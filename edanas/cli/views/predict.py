@@ -80,7 +80,7 @@ def summarise(
         seconds: The duration of the stream.
         held_macs: The average cost in MACs that thresholds were adapted to; `None` for fixed thresholds.
     """
-    counts = Counter(answer.exit for answer in answers)
+    counts = Counter(answer.exit - 1 for answer in answers)
     exits = [*network.scheme.placed, network.exit_points]
     shares = [counts[index] / max(len(answers), 1) for index in range(network.exit_points + 1)]
     return Summary(
@@ -129,7 +129,7 @@ def _exit_name(network: EENN, index: int) -> str:
 
 
 def _row(network: EENN, answer: Answer) -> dict[str, Any]:
-    exit_name = _exit_name(network, answer.exit)
+    exit_name = _exit_name(network, answer.exit - 1)
     values = (answer.name, answer.class_name, exit_name, round(answer.confidence, 6))
     return dict(zip(_COLUMNS, values, strict=True))
 

@@ -155,8 +155,9 @@ def _figure(
     if address is None:
         return None
     label, predicted = _class(classes, example["label"]), _class(classes, example["predicted"])
-    number = int(example["exit"])
-    exit_name = "last exit" if number >= len(row.thresholds) else f"exit {number + 1}"
+    # Older files have `exit`, the same number from 0.
+    number = int(example["exit_number"]) if "exit_number" in example else int(example["exit"]) + 1
+    exit_name = "last exit" if number > len(row.thresholds) else f"exit {number}"
     error = label != predicted
     alternative = (
         f"{isolated(label)}{f', classified as {isolated(predicted)}' if error else ''}; exits at {exit_name}"
