@@ -174,6 +174,16 @@ AUTO: dict[str, Any] = {
     "search": {"initial": 16, "iterations": 8, "per_iteration": 8, "results": 5},
 }
 
+# For microcontrollers: networks without hard swish and squeeze-and-excitation, judged as 8-bit integers,
+# within limits of RAM and flash.
+MICROCONTROLLER: dict[str, Any] = {
+    **AUTO,
+    "supernet": {**AUTO["supernet"], "minimalistic": True},
+    "evaluation": {"name": "shared", "quantized": True},
+    "max_ram": 64_000,
+    "max_flash": 256_000,
+}
+
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
@@ -186,5 +196,6 @@ def edanas_bundles() -> dict[str, Bundle]:
         "best": BEST,
         "cifar": CIFAR,
         "auto": AUTO,
+        "microcontroller": MICROCONTROLLER,
     }
     return {"mbv3-sm": Bundle(doc, CHOICES, presets)}

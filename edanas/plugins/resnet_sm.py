@@ -104,9 +104,18 @@ AUTO: dict[str, Any] = {
     "search": {"initial": 16, "iterations": 8, "per_iteration": 8, "results": 5},
 }
 
+# For microcontrollers: candidates judged as 8-bit integers, within limits of RAM and flash.
+MICROCONTROLLER: dict[str, Any] = {
+    **AUTO,
+    "evaluation": {"name": "shared", "quantized": True},
+    "max_ram": 64_000,
+    "max_flash": 256_000,
+}
+
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
     """Register the bundle `resnet-sm`."""
     doc = "Dense 3x3 convolutions for small images, with score-margin exits."
-    return {"resnet-sm": Bundle(doc, CHOICES, {"quick": QUICK, "best": CIFAR, "cifar": CIFAR, "auto": AUTO})}
+    presets = {"quick": QUICK, "best": CIFAR, "cifar": CIFAR, "auto": AUTO}
+    return {"resnet-sm": Bundle(doc, CHOICES, {**presets, "microcontroller": MICROCONTROLLER})}

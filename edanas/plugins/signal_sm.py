@@ -76,9 +76,19 @@ BEST: dict[str, Any] = {
     "finetune": {**AUTO["finetune"], "epochs": 150, "ema": 0.99},
 }
 
+# For microcontrollers: no squeeze-and-excitation, and limits of RAM and flash. Candidates are judged in
+# floats, since integers of networks for series of unequal length exist in C only.
+MICROCONTROLLER: dict[str, Any] = {
+    **AUTO,
+    "supernet": {"name": "elastic-1d", "squeeze": [False] * 5},
+    "max_ram": 64_000,
+    "max_flash": 256_000,
+}
+
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
     """Register the bundle `signal-sm`."""
     doc = "Depthwise convolutions along series (sensor signals), with score-margin exits."
-    return {"signal-sm": Bundle(doc, CHOICES, {"quick": QUICK, "auto": AUTO, "best": BEST})}
+    presets = {"quick": QUICK, "auto": AUTO, "best": BEST, "microcontroller": MICROCONTROLLER}
+    return {"signal-sm": Bundle(doc, CHOICES, presets)}

@@ -40,9 +40,18 @@ BEST: dict[str, Any] = {
     "finetune": {**AUTO["finetune"], "epochs": 20, "batch_size": 64},
 }
 
+# For microcontrollers: candidates judged as 8-bit integers, within limits of RAM and flash.
+MICROCONTROLLER: dict[str, Any] = {
+    **AUTO,
+    "evaluation": {"name": "shared", "quantized": True},
+    "max_ram": 64_000,
+    "max_flash": 256_000,
+}
+
 
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
     """Register the bundle `sound-sm`."""
     doc = "Dense 3x3 convolutions for spectrograms of sound, with score-margin exits."
-    return {"sound-sm": Bundle(doc, CHOICES, {"quick": QUICK, "auto": AUTO, "best": BEST})}
+    presets = {"quick": QUICK, "auto": AUTO, "best": BEST, "microcontroller": MICROCONTROLLER}
+    return {"sound-sm": Bundle(doc, CHOICES, presets)}

@@ -28,7 +28,10 @@ ARGUMENTS = "the arguments"
 """The name, in messages, of the layer that flags and keyword arguments form."""
 
 AUTO = "auto"
-"""The name of the preset whose settings are adapted to the images of a folder."""
+"""The name of the default preset of a user's data."""
+
+ADAPTED = (AUTO, "microcontroller")
+"""The names of the presets whose settings are adapted to a user's data."""
 
 _FAMILY = ("plugin", "supernet", "weights")
 """The settings that decide on the family of networks; without them the images in a folder decide."""
@@ -78,7 +81,7 @@ def layered_settings(
     named = resolve([(origin, _restricted(table, ("plugin", "preset"))) for origin, table in layers])
     own_data, reason, limits = _OwnData(registry), "", ""
     data = own_data.component(_data(layers))
-    if data and named.preset in ("", AUTO) and not any(_has_setting(layers, name) for name in _FAMILY):
+    if data and named.preset in ("", *ADAPTED) and not any(_has_setting(layers, name) for name in _FAMILY):
         # A wrong setting of the user is an error before any image is opened.
         resolve([*_below(registry, named.plugin, named.preset or AUTO), *layers])
         plugin, reason = bundle_for(own_data.survey(data))
@@ -93,14 +96,18 @@ def layered_settings(
         "supernet provider", _spelled(registry, "supernet provider", settings.supernet).name
     ).factory
     classifies_series = bool(getattr(factory, "series", False))
-    adapts = preset == AUTO or classifies_series
+    adapts = preset in ADAPTED or classifies_series
     data = own_data.component(settings.data) if adapts else None
     images = None if data is None else own_data.survey(data)
     place = str(data.options.get("path", "the arrays")) if data else ""
     if images is not None:
         split = settings.split if _has_setting(layers, "split") else split_shares(images.pool)
         if images.length:  # series for a supernet of images are an error once the data is read
-            suited = series_settings(images, split, only_lengths=preset != AUTO) if classifies_series else {}
+            suited = (
+                series_settings(images, split, only_lengths=preset not in ADAPTED)
+                if classifies_series
+                else {}
+            )
         else:
             limited = bool(settings.max_ram or settings.max_flash or settings.device_profile)
             suited = for_supernet(
@@ -111,7 +118,7 @@ def layered_settings(
         has_length = named.preset or any(map(_sets_epochs, layers))
         timed = [limit] if whole_run and not has_length else []
         settings = resolve([*below, automatic, *timed, *layers, own])
-        if preset == AUTO and not images.length and settings.time_limit and not settings.weights:
+        if preset in ADAPTED and not images.length and settings.time_limit and not settings.weights:
             changes = _changes_for_time(registry, settings, images)
             fitted: Layer = ("the time limit", changes)
             settings = resolve([*below, automatic, fitted, *timed, *layers, own])
