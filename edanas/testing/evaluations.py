@@ -79,7 +79,9 @@ def toy_network(seed: int = 0) -> EENN:
     return network
 
 
-def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
+def check_evaluation(
+    make: Callable[[Workbench], Evaluator], workbench: Callable[[Path], Workbench] = toy_workbench
+) -> None:
     """Check an evaluation mode against its contract.
 
     Metrics must agree with each other and with the network. They must be the same in another order of
@@ -87,6 +89,8 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
 
     Args:
         make: A function from a workbench to an evaluation, e.g. the class.
+        workbench: A function from a run folder to its workbench, with two exit points or more; by default
+            that of a toy run on images.
 
     Raises:
         ConformanceError: The evaluation mode breaks its contract.
@@ -97,8 +101,12 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
     """
     with generators_restored(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        evaluator = _prepared(make, folder / "first", state=1)
-        bench = toy_workbench(folder / "first")
+
+        def make_in(place: Path) -> Evaluator:
+            return make(workbench(place))
+
+        evaluator = _prepared(make_in, folder / "first", state=1)
+        bench = workbench(folder / "first")
         candidates = _candidates(bench)
         measured = _evaluate(evaluator, candidates)
         for candidate, metrics in zip(candidates, measured, strict=True):
@@ -110,11 +118,11 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
         with reported_call(evaluator, "pickling after `prepare`"):
             sent: Evaluator = pickle.loads(pickle.dumps(evaluator))  # noqa: S301 - our own bytes
         _compare(evaluator, measured, _evaluate(sent, candidates[::-1])[::-1], "in another process and order")
-        other = _prepared(make, folder / "second", state=2)
+        other = _prepared(make_in, folder / "second", state=2)
         _compare(
             evaluator, measured, _evaluate(other, candidates[::-1])[::-1], "in another run of the same seed"
         )
-        resumed = _prepared(make, folder / "first", state=3)
+        resumed = _prepared(make_in, folder / "first", state=3)
         _compare(evaluator, measured, _evaluate(resumed, candidates), "after a restart in the same folder")
         for scorer, when in ((evaluator, "scored again"), (resumed, "scored again after a restart")):
             _check_rescoring(scorer, candidates, measured, profiles, when)
@@ -122,14 +130,14 @@ def check_evaluation(make: Callable[[Workbench], Evaluator]) -> None:
             _check_judging(evaluator, candidate, metrics)
         _check_profiles(evaluator, candidates, profiles)
         check_run_files(evaluator, bench.folder)
-        _check_trainer(make, folder / "third")
+        _check_trainer(make_in, folder / "third")
 
 
-def _prepared(make: Callable[[Workbench], Evaluator], folder: Path, state: int) -> Evaluator:
+def _prepared(make: Callable[[Path], Evaluator], folder: Path, state: int) -> Evaluator:
     """Return an evaluation in a run folder after `prepare`, with the global generators seeded by `state`."""
     folder.mkdir(exist_ok=True)
     seed_global_generators(state)
-    evaluator: object = make(toy_workbench(folder))
+    evaluator: object = make(folder)
     if not isinstance(evaluator, Evaluator):
         raise ConformanceError(f"{make!r}: returns a {type(evaluator).__name__}; expected an Evaluator")
     with reported_call(evaluator, "prepare"):
@@ -153,7 +161,8 @@ def _candidates(bench: Workbench) -> list[Candidate]:
         (shorter[2], (0.3, None)),
         (shorter[1], (None, None)),
     )
-    return [Candidate(backbone, SelectionScheme(thresholds)) for backbone, thresholds in pairs]
+    more = (None,) * (bench.space.exit_points - 2)
+    return [Candidate(backbone, SelectionScheme((*thresholds, *more))) for backbone, thresholds in pairs]
 
 
 def _evaluate(evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Metrics]:
@@ -292,10 +301,10 @@ def _check_profiles(
         )
 
 
-def _check_trainer(make: Callable[[Workbench], Evaluator], folder: Path) -> None:
+def _check_trainer(make: Callable[[Path], Evaluator], folder: Path) -> None:
     """Check that an evaluation with `trains_supernet` has a trainer, whose state `files` matches."""
     folder.mkdir()
-    evaluator = make(toy_workbench(folder))
+    evaluator = make(folder)
     if not evaluator.trains_supernet:
         return
     with reported_call(evaluator, "trainer"):

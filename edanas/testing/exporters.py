@@ -18,6 +18,7 @@ from edanas.model.eenn import EENN
 from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.evaluations import toy_network
 from edanas.testing.toy_networks import toy_images
+from edanas.testing.toy_series import toy_series
 
 _STEM = "eenn-2.exits"
 """A stem with a dot, since exporters must not treat the text after the dot as a file ending."""
@@ -34,7 +35,7 @@ def check_exporter(
 
     Args:
         exporter: The exporter.
-        network: A finished EENN; by default a toy network.
+        network: A finished EENN, for images or series; by default a toy network.
         another: A finished EENN with the structure of `network` and other weights; by default a toy network.
 
     Raises:
@@ -86,6 +87,8 @@ def _toy(seed: int) -> EENN:
 
 
 def _images(network: Any) -> ImageSet:
+    if network.series:
+        return toy_series(24, network.image_size[0], len(network.mean), network.classes)
     side = network.resolution + 4
     toys = toy_images(24, seed=7, side=side)
     channels = toys.images.expand(-1, len(network.mean), -1, -1).contiguous()

@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+from series_networks import series_network
 
 from edanas.core.optional_packages import MissingExtraError
 from edanas.plugins.registry import Registry
@@ -13,3 +16,11 @@ def test_conforms(registry: Registry, name: str) -> None:
     except MissingExtraError as error:
         pytest.skip(f"{name}: {error}")
     check_exporter(exporter)
+
+
+def test_conforms_on_series(registry: Registry, name: str, tmp_path: Path) -> None:
+    try:
+        exporter = registry.create(KIND, name)
+    except MissingExtraError as error:
+        pytest.skip(f"{name}: {error}")
+    check_exporter(exporter, *(series_network(tmp_path, smallest=True, seed=seed) for seed in (0, 1)))

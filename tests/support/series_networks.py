@@ -60,11 +60,11 @@ def series_bench(folder: Path, *, padded: bool = False, **options: Any) -> Workb
     )
 
 
-def series_network(folder: Path, *, padded: bool = False, smallest: bool = False) -> EENN:
+def series_network(folder: Path, *, padded: bool = False, smallest: bool = False, seed: int = 0) -> EENN:
     """Return an untrained network with exits after the first and the third stage."""
     bench = series_bench(folder, padded=padded)
     backbone = bench.space.smallest() if smallest else bench.space.largest()
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     staged = bench.provider.build(backbone, bench.parts.task)
     heads = bench.fresh_heads(staged, (0, 2))
     network = bench.network(staged, heads, SelectionScheme((0.1, None, 0.2, None)))
