@@ -12,16 +12,15 @@ import torch
 from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import ExportError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.preprocess import resize_all
 from edanas.core.types import ImageSet
+from edanas.deploy.c_code.all_files import c_files
 from edanas.deploy.c_code.compiled import CRunner, find_compiler
 from edanas.deploy.c_code.counted import counted_bytes
 from edanas.deploy.c_code.decision import ONE
 from edanas.deploy.c_code.network import IMAGES, IntNetwork, quantised
 from edanas.deploy.c_code.thresholds import matching_thresholds
-from edanas.deploy.c_code.writer import c_files
 from edanas.deploy.manifest import check_folder, read_described, write_described
-from edanas.deploy.segments import manifest_fields
+from edanas.deploy.segments import manifest_fields, sized_samples
 
 FEWEST = 16
 """The smallest number of calibration images from which scales and thresholds are set."""
@@ -156,7 +155,7 @@ class _Comparison:
     @classmethod
     def of(cls, network: ExitNetwork, integers: IntNetwork, samples: ImageSet) -> "_Comparison":
         """Run both networks on at most `_MOST` images."""
-        images = resize_all(samples.images[:_MOST], (integers.pixels.width, integers.pixels.height))
+        images = sized_samples(network, samples.images[:_MOST])
         training = network.training
         network.eval()
         try:

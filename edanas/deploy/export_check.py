@@ -12,7 +12,8 @@ import torch
 from edanas.core.contracts import ExitNetwork, Exporter, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.core.finite import check_finite
-from edanas.core.preprocess import resize_all, scale
+from edanas.core.preprocess import scale
+from edanas.deploy.segments import sized_samples
 
 ROUNDING = 1e-4
 """The largest difference between two confidences that counts as rounding."""
@@ -129,9 +130,7 @@ def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: 
     Raises:
         ExportError: See `export_checked`.
     """
-    if network.image_size is not None and not network.series:
-        images = resize_all(images, network.image_size)
-    images = resized_images(images, runner)
+    images = resized_images(sized_samples(network, images), runner)
     pixels = images.numpy()
     expected = [np.asarray(each.cpu()) for each in network(images)]
     prediction = runner.predict(pixels)

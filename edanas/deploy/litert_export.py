@@ -13,7 +13,6 @@ from edanas.core.contracts import ExitNetwork, Exporter, Formula, Runner
 from edanas.core.errors import ExportError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
-from edanas.core.preprocess import resize_all
 from edanas.core.types import ImageSet
 from edanas.deploy.int8.matching import matching_thresholds
 from edanas.deploy.int8.network import IMAGES, QUANTIZED, int8_network, layered_network
@@ -23,7 +22,7 @@ from edanas.deploy.litert_micro import MicroNetwork, arena_bytes
 from edanas.deploy.manifest import check_folder, write_described
 from edanas.deploy.run_litert import CRITERIA, VERSION, LitertNetwork
 from edanas.deploy.segment_files import SegmentRunner
-from edanas.deploy.segments import example_images, manifest_fields, part_macs
+from edanas.deploy.segments import example_images, manifest_fields, part_macs, sized_samples
 
 INT8_FORMAT = "edanas-litert-int8"
 
@@ -143,8 +142,7 @@ class LitertFiles(Exporter):
         """
         samples = self._calibration
         images = example_images(network, MICRO_IMAGES) if samples is None else samples.images[:MICRO_IMAGES]
-        if network.image_size is not None:
-            images = resize_all(images, network.image_size)
+        images = sized_samples(network, images)
         expected = self.network_type(path).predict(images.numpy())
         micro = MicroNetwork(path, self.network_type.form).predict(images.numpy())
         gap = float(np.abs(expected[2] - micro[2])[expected[1] == micro[1]].max(initial=0.0))
@@ -259,7 +257,7 @@ def _images_of(samples: ImageSet | None, network: ExitNetwork, part: str) -> tor
             f"{part} part: found no images; `litert-int8` requires labelled images for quantisation, e.g. "
             "`edanas export MODEL --to litert-int8 --data FOLDER`"
         )
-    return samples.images if network.image_size is None else resize_all(samples.images, network.image_size)
+    return sized_samples(network, samples.images)
 
 
 def _formula(network: ExitNetwork, field: str) -> dict[str, Any]:

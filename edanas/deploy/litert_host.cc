@@ -1,8 +1,9 @@
 // Host loop of an early-exit network in TensorFlow Lite for Microcontrollers, written by edanas.
 //
 // `Classify` runs a segment, decides, and stops at the first exit that is confident enough. `main` classifies
-// a file with the bytes of one image: kSide rows of kSide pixels of kChannels bytes. On a device, replace
-// `main`, and give `Classify` the bytes of the camera. You may copy and change this file.
+// a file with one sample: kHeight rows of kWidth pixels of kChannels bytes, or a series of kWidth times kChannels
+// floats, resampled to kWidth. On a device, replace `main`, and give `Classify` the values of camera or sensor.
+// You may copy and change this file.
 
 #include <cmath>
 #include <cstdint>
@@ -24,6 +25,8 @@ struct Prediction {
 };
 
 namespace {
+
+constexpr int kValues = kHeight * kWidth * kChannels;  // of a sample
 
 alignas(16) uint8_t arena[kArena];
 alignas(tflite::MicroInterpreter) uint8_t places[kSegments][sizeof(tflite::MicroInterpreter)];
@@ -86,13 +89,15 @@ float Confidence(int at) {
   return std::fmin(1.0f, std::fmax(0.0f, 1.0f - entropy / std::log(static_cast<float>(kClasses))));
 }
 
-// Copies the bytes of an image into the first segment's input.
-void SetPixels(const uint8_t* pixels, TfLiteTensor* input) {
-  for (int n = 0; n < kSide * kSide * kChannels; ++n) {
+// Copies the values of a sample into the first segment's input, normalised if they are a series.
+void SetSample(const Value* sample, TfLiteTensor* input) {
+  for (int n = 0; n < kValues; ++n) {
+    const float value = (static_cast<float>(sample[n]) - kMean[n % kChannels]) / kDeviation[n % kChannels];
     if (input->type == kTfLiteInt8) {
-      input->data.int8[n] = static_cast<int8_t>(pixels[n] - 128);
+      const float number = std::rint(value / input->params.scale) + static_cast<float>(input->params.zero_point);
+      input->data.int8[n] = static_cast<int8_t>(std::fmin(127.0f, std::fmax(-128.0f, number)));
     } else {
-      input->data.f[n] = static_cast<float>(pixels[n]);
+      input->data.f[n] = value;
     }
   }
 }
@@ -121,9 +126,9 @@ bool Prepare() {
   return true;
 }
 
-// Classifies an image of kSide x kSide pixels with kChannels bytes each. False if the network fails.
-bool Classify(const uint8_t* pixels, Prediction* prediction) {
-  SetPixels(pixels, interpreters[0]->input(0));
+// Classifies a sample: kHeight x kWidth pixels or positions with kChannels values each. False if the network fails.
+bool Classify(const Value* sample, Prediction* prediction) {
+  SetSample(sample, interpreters[0]->input(0));
   for (int n = 0; n < kSegments; ++n) {
     if (interpreters[n]->Invoke() != kTfLiteOk) return false;
     const bool last = n + 1 == kSegments;
@@ -142,22 +147,22 @@ bool Classify(const uint8_t* pixels, Prediction* prediction) {
 
 int main(int count, char** arguments) {
   if (count != 2) {
-    std::fprintf(stderr, "usage: %s IMAGE (%d x %d pixels of %d bytes)\n", arguments[0], network::kSide,
-                 network::kSide, network::kChannels);
+    std::fprintf(stderr, "usage: %s SAMPLE (%d x %d x %d values of %d bytes)\n", arguments[0], network::kHeight,
+                 network::kWidth, network::kChannels, static_cast<int>(sizeof(network::Value)));
     return 2;
   }
-  static uint8_t pixels[network::kSide * network::kSide * network::kChannels];
+  static network::Value sample[network::kHeight * network::kWidth * network::kChannels];
   std::FILE* file = std::fopen(arguments[1], "rb");
-  if (file == nullptr || std::fread(pixels, 1, sizeof(pixels), file) != sizeof(pixels)) {
-    std::fprintf(stderr, "%s: is not an image of %d bytes\n", arguments[1], static_cast<int>(sizeof(pixels)));
+  if (file == nullptr || std::fread(sample, 1, sizeof(sample), file) != sizeof(sample)) {
+    std::fprintf(stderr, "%s: is not a sample of %d bytes\n", arguments[1], static_cast<int>(sizeof(sample)));
     return 2;
   }
   std::fclose(file);
   network::Prediction prediction;
-  if (!network::Prepare() || !network::Classify(pixels, &prediction)) {
+  if (!network::Prepare() || !network::Classify(sample, &prediction)) {
     std::fprintf(stderr, "the network cannot run\n");
     return 1;
   }
-  std::printf("%s %d %.6f\n", network::kClassNames[prediction.label], prediction.exit, prediction.confidence);
+  std::printf("%s %d %.6f\n", network::kClassNames[prediction.label], prediction.exit + 1, prediction.confidence);
   return 0;
 }

@@ -76,11 +76,18 @@ def header(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> str:
         f"{each['head_macs']}}},"
         for number, each in enumerate(segments, 1)
     ]
+    series = manifest.get("preprocessing", {}).get("series", False)
+    plain = [0.0] * manifest["channels"], [1.0] * manifest["channels"]
+    means, deviations = (
+        list(map(_number, values)) for values in ((manifest["mean"], manifest["std"]) if series else plain)
+    )
     names = ", ".join(_text(name) for name in manifest["classes"])
     return "\n".join(
         [
             "// Written by edanas. The network as arrays, for NAME.cc.",
             "#pragma once",
+            "#include <cstdint>",
+            "",
             '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"',
             "",
             "namespace network {",
@@ -102,8 +109,13 @@ def header(manifest: Mapping[str, Any], contents: Mapping[str, bytes]) -> str:
             "",
             f"constexpr int kClasses = {len(manifest['classes'])};",
             f"constexpr const char* kClassNames[kClasses] = {{{names}}};",
-            f"constexpr int kSide = {manifest['resolution']};",
+            f"constexpr int kWidth = {manifest['resolution']};",
+            f"constexpr int kHeight = {1 if series else manifest['resolution']};",
             f"constexpr int kChannels = {manifest['channels']};",
+            f"using Value = {'float' if series else 'uint8_t'};  // of a sample",
+            "// Series are normalised with these numbers; the network itself normalises images.",
+            f"constexpr float kMean[kChannels] = {{{', '.join(means)}}};",
+            f"constexpr float kDeviation[kChannels] = {{{', '.join(deviations)}}};",
             "// Bytes of memory: the sum of what the segments take on a machine of 64 bits.",
             f"constexpr int kArena = {sum(each['arena'] for each in segments) + 1024};",
             "",

@@ -32,14 +32,12 @@ class MicroNetwork(LitertNetwork):
         interpreter = _interpreter(content)
         source = interpreter.get_input_details(0)
         outputs = _output_count(content)
-        details = interpreter.get_output_details(outputs - 1)["quantization_parameters"]
-        scale = float(details["scales"][0]) if len(details["scales"]) else 0.0
-        zero = int(details["zero_points"][0]) if len(details["zero_points"]) else 0
+        before, after = _scale_and_zero(source), _scale_and_zero(interpreter.get_output_details(outputs - 1))
 
         def run(features: Values) -> tuple[Values, Values]:
-            interpreter.set_input(stored(features, source["dtype"]), 0)
+            interpreter.set_input(stored(features, source["dtype"], *before), 0)
             interpreter.invoke()
-            return interpreter.get_output(0), real(interpreter.get_output(outputs - 1), scale, zero)
+            return interpreter.get_output(0), real(interpreter.get_output(outputs - 1), *after)
 
         return run
 
@@ -79,6 +77,12 @@ def _interpreter(content: bytes) -> Any:
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise ExportError(f"the interpreter for microcontrollers rejects the network: {text}") from error
+
+
+def _scale_and_zero(tensor: Any) -> tuple[float, int]:
+    details = tensor["quantization_parameters"]
+    pairs = zip(details["scales"], details["zero_points"], strict=True)
+    return next(((float(scale), int(zero)) for scale, zero in pairs), (0.0, 0))
 
 
 def _output_count(content: bytes) -> int:

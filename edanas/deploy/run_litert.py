@@ -76,10 +76,18 @@ class LitertNetwork(EarlyExitNetwork):
         return np.array(labels, dtype=np.int64)
 
     def pixels(self, image: Images) -> Values:
-        """Return the input of the first segment, (1, R, R, C) from 0 to 255, for an image (C, H, W)."""
+        """Return the input of the first segment for an image (C, H, W) or a series (C, 1, L).
+
+        It is (1, R, R, C) from 0 to 255 for images, and (1, 1, R, C), normalised, for series.
+        """
         side = self.manifest["resolution"]
-        rows, columns = (resampling(before, side) for before in image.shape[1:])
+        height, width = image.shape[1:]
+        series = self.manifest.get("preprocessing", {}).get("series", False)
+        rows, columns = resampling(height, height if series else side), resampling(width, side)
         resized = (rows @ image.astype(np.float64) @ columns.T).astype(np.float32)
+        if series:
+            mean, std = (np.float32(self.manifest[each])[:, None, None] for each in ("mean", "std"))
+            resized = (resized - mean) / std
         pixels: Values = resized.transpose(1, 2, 0)[None]
         return pixels
 
@@ -131,7 +139,8 @@ class LitertNetwork(EarlyExitNetwork):
         (source,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
 
         def run(features: Values) -> tuple[Values, Values]:
-            interpreter.set_tensor(source["index"], stored(features, source["dtype"]))
+            scaled = stored(features, source["dtype"], *source["quantization"])
+            interpreter.set_tensor(source["index"], scaled)
             interpreter.invoke()
             values = [interpreter.get_tensor(each["index"]) for each in outputs]
             return values[0], real(values[-1], *outputs[-1]["quantization"])
@@ -139,11 +148,11 @@ class LitertNetwork(EarlyExitNetwork):
         return run
 
 
-def stored(features: Values, dtype: Any) -> Values:
-    """Return the pixels of an image as the first segment takes them; other features stay as they are."""
+def stored(features: Values, dtype: Any, scale: float, zero: int) -> Values:
+    """Return the features of a sample as a segment takes them; integers stay as they are."""
     if features.dtype == dtype:
         return features
-    integers: Values = (np.rint(features).clip(0, 255) - 128).astype(dtype)
+    integers: Values = (np.rint(features / np.float32(scale)) + zero).clip(-128, 127).astype(dtype)
     return integers
 
 

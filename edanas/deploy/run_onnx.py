@@ -148,6 +148,10 @@ def check_size(manifest: Mapping[str, Any], images: Images) -> None:
     """
     size = manifest.get("preprocessing", {}).get("image_size")
     if size is not None and list(images.shape[:1:-1]) != size:
+        if manifest["preprocessing"].get("series", False):
+            raise ValueError(
+                f"series: found shape {images.shape}; allowed: (B, {manifest['channels']}, 1, {size[0]})"
+            )
         raise ValueError(
             f"images: found {images.shape[3]}x{images.shape[2]} pixels; allowed: {size[0]}x{size[1]}. Resize "
             "them with Pillow's BILINEAR, as `read_image` does"
@@ -177,8 +181,8 @@ def read_image(path: str, manifest: Mapping[str, Any]) -> Images:
     return (pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))[None]
 
 
-def stored_images(path: str, channels: int) -> Images:
-    """Load images (B, `channels`, H, W) uint8 from a file that `numpy.save` wrote.
+def stored_samples(path: str, manifest: Mapping[str, Any]) -> Images:
+    """Load images (B, C, H, W) uint8, or series (B, C, L) or (B, C, 1, L), from a file of `numpy.save`.
 
     Raises:
         ValueError: The file is not an array of numpy, or has another type or shape.
@@ -190,6 +194,12 @@ def stored_images(path: str, channels: int) -> Images:
         raise ValueError(f"{path}: is not an array of numpy") from error
     shape: tuple[int, ...] = getattr(array, "shape", ())
     kind = getattr(array, "dtype", "no array")
+    channels = manifest["channels"]
+    if manifest.get("preprocessing", {}).get("series", False):
+        if kind not in (np.float32, np.float64) or len(shape) not in (3, 4) or shape[1] != channels:
+            raise ValueError(f"{path}: found {kind} of shape {shape}; expected floats (B, {channels}, L)")
+        series: Images = array.astype(np.float32).reshape(len(array), channels, 1, -1)
+        return series
     if kind != np.uint8 or len(shape) != 4 or shape[1] != channels:
         raise ValueError(
             f"{path}: found {kind} of shape {shape}; expected uint8 of shape (B, {channels}, H, W)"
@@ -205,7 +215,8 @@ def main(network_type: type[EarlyExitNetwork] = EarlyExitNetwork) -> None:
     parser.add_argument(
         "images",
         nargs="+",
-        help="image files, or one .npy file of B images with C channels: uint8 of shape (B, C, H, W)",
+        help="image files, or one .npy file of B samples with C channels: images (B, C, H, W) uint8, or "
+        "series (B, C, L) of floats",
     )
     parser.add_argument(
         "--threads", type=int, default=0, help="number of threads; 0, the default: chosen by the runtime"
@@ -214,7 +225,7 @@ def main(network_type: type[EarlyExitNetwork] = EarlyExitNetwork) -> None:
     try:
         network = network_type(options.manifest, options.threads)
         images = (
-            stored_images(options.images[0], network.manifest["channels"])
+            stored_samples(options.images[0], network.manifest)
             if options.images[0].endswith(".npy")
             else np.concatenate([read_image(each, network.manifest) for each in options.images])
         )

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from edanas.core.contracts import ExitNetwork, ExitReader
 from edanas.core.contracts.exit_network import Decide, Memory
 from edanas.core.errors import ExportError
-from edanas.core.preprocess import PREPROCESSING, by_channel, resampled
+from edanas.core.preprocess import PREPROCESSING, by_channel, resampled, resize_all
+from edanas.core.series import at_length
 from edanas.core.tracing import measure, trace
 from edanas.core.types import LABELS
 
@@ -253,6 +254,20 @@ def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
         **({LABELS: network.description[LABELS]} if LABELS in network.description else {}),
         "looks_back": network.memory,
     }
+
+
+def sized_samples(network: ExitNetwork, samples: torch.Tensor) -> torch.Tensor:
+    """Return samples at the size of those of a network's run; without `image_size`, they stay as they are.
+
+    Args:
+        network: The network.
+        samples: Images (B, C, H, W) uint8, or series (B, C, 1, L), which are cropped or padded at their end.
+    """
+    if network.image_size is None:
+        return samples
+    if network.series:
+        return at_length(samples, network.image_size[0])
+    return resize_all(samples, network.image_size)
 
 
 def example_images(network: ExitNetwork, count: int, extra: int = 0) -> torch.Tensor:

@@ -9,7 +9,7 @@ import pytest
 from c_programs import in_integers, reference
 
 from edanas.data.digits import Digits
-from edanas.deploy.c_code.writer import c_files
+from edanas.deploy.c_code.all_files import c_files
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import cortex_m

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from exported_nets import PLACED, images, network, plain, samples, unsized_network
+from series_networks import series_network, series_parts
 from small_runs import parts
 
 from edanas.core.errors import ExportError
 from edanas.core.types import ImageSet
 from edanas.deploy.export_check import export_checked
 from edanas.deploy.litert_export import LitertExporter, LitertInt8Exporter
+from edanas.deploy.litert_micro import MicroNetwork
 from edanas.exits.criteria import Entropy, MaxProbability, Patience, ScoreMargin
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
@@ -201,6 +203,36 @@ def test_the_cpp_program_compiles(exported, tmp_path):
         ]
         result = subprocess.run([*command, f"-I{program.parent}"], capture_output=True, text=True)
         assert result.returncode == 0, result.stderr[:2000]
+
+
+LIBRARY = os.environ.get("EDANAS_TFLM_LIBRARY", "")
+"""Path of TensorFlow Lite for Microcontrollers as a static library, of the version of the headers."""
+
+
+@pytest.mark.skipif(not (HEADERS and LIBRARY), reason="EDANAS_TFLM_HEADERS or EDANAS_TFLM_LIBRARY is not set")
+@pytest.mark.parametrize("name", EXPORTERS)
+@pytest.mark.parametrize("series", [False, True])
+def test_the_cpp_program_answers_as_the_interpreter(name, series, exported, tmp_path):
+    """A sample of the network's own size needs no resizing, which is the part of the device's program."""
+    if series:
+        exporter, net = EXPORTERS[name](), series_network(tmp_path)
+        exporter.prepare(series_parts().validation, series_parts().validation)
+        paths, pixels = exporter.export(net, tmp_path / "net"), series_parts().test.images[:8]
+    else:
+        paths, net = exported[name][0], network()
+        pixels = torch.randint(0, 256, (8, 1, *net.input_size), dtype=torch.uint8)
+    program = next(path for path in paths if path.suffix == ".cc")
+    folders = [f"-isystem{folder}" for folder in HEADERS.split(os.pathsep)]
+    command = ["g++", "-std=c++17", "-DTF_LITE_STATIC_MEMORY", *folders, f"-I{program.parent}", str(program)]
+    subprocess.run([*command, LIBRARY, "-o", str(tmp_path / "host")], check=True, capture_output=True)
+    micro = MicroNetwork(paths[0], EXPORTERS[name].network_type.form)
+    for sample in pixels:
+        (tmp_path / "sample").write_bytes(sample.permute(1, 2, 0).contiguous().numpy().tobytes())
+        done = subprocess.run([tmp_path / "host", tmp_path / "sample"], check=True, capture_output=True)
+        label, exit_, confidence = done.stdout.decode().split()
+        labels, exits, confidences = micro.predict(sample[None].numpy())
+        assert (label, int(exit_) - 1) == (net.classes[labels[0]], exits[0])
+        assert float(confidence) == pytest.approx(confidences[0], abs=1e-4)
 
 
 def test_both_interpreters_are_compared(monkeypatch, tmp_path):

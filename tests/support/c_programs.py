@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from edanas.core.series import valid_lengths
+from edanas.deploy.c_code.all_files import c_files
 from edanas.deploy.c_code.network import IntNetwork, quantised
 from edanas.deploy.c_code.thresholds import matching_thresholds
-from edanas.deploy.c_code.writer import c_files
 from edanas.model.eenn import EENN
 
 GCC = shutil.which("gcc")
@@ -43,10 +44,10 @@ def strict_program(integers: IntNetwork, pixels: torch.Tensor, folder: Path) -> 
     """Return the numbers that the program prints; the compiler's checks end it at the first wrong access."""
     for name, text in c_files(integers, [1] * len(integers.segments)).items():
         (folder / name).write_text(text)
-    (folder / "images.raw").write_bytes(pixels.permute(0, 2, 3, 1).contiguous().numpy().tobytes())
-    sources = ["main.c", "network.c", "kernels.c", "decision.c"]
+    sources = sorted(path.name for path in folder.glob("*.c"))
     subprocess.run([str(GCC), *STRICT, *sources, "-o", "strict"], cwd=folder, check=True, capture_output=True)
-    done = subprocess.run(["./strict", "-l", "images.raw"], cwd=folder, check=True, capture_output=True)
+    samples = _sample_files(pixels, folder)
+    done = subprocess.run(["./strict", "-l", *samples], cwd=folder, check=True, capture_output=True)
     rows = []
     for line in done.stdout.decode().splitlines():
         match = re.search(r"exit (\d+), confidence [\d.]+ (\d+) (\d+) ([-\d ]+)$", line)
@@ -54,6 +55,19 @@ def strict_program(integers: IntNetwork, pixels: torch.Tensor, folder: Path) -> 
         exit_, label, confidence = (int(match[at]) for at in (1, 2, 3))
         rows.append((exit_ - 1, label, confidence, [int(each) for each in match[4].split()]))
     return rows
+
+
+def _sample_files(samples: torch.Tensor, folder: Path) -> list[str]:
+    """Write images to one file, and each series without its padding to a file of its own."""
+    arrays = samples.permute(0, 2, 3, 1).contiguous()
+    if samples.dtype == torch.uint8:
+        contents = {"images.raw": arrays}
+    else:
+        lengths = valid_lengths(samples).tolist()
+        contents = {f"{at}.raw": arrays[at, 0, :length] for at, length in enumerate(lengths)}
+    for name, array in contents.items():
+        (folder / name).write_bytes(array.numpy().tobytes())
+    return list(contents)
 
 
 def equal_rows(integers: IntNetwork, pixels: torch.Tensor, folder: Path) -> np.ndarray:

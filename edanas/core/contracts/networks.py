@@ -25,6 +25,9 @@ class StagedBackbone(nn.Module):
     Attributes:
         ends: Number of stages that run; below M if the backbone is cut.
 
+    Stages for padded series append a mask to their features; see `SupernetProvider.masked`. A module that
+    does so has an attribute `masked`. Set to false, the stage takes series without padding and appends none.
+
     Example:
         >>> backbone = StagedBackbone([nn.Flatten()], nn.Linear(12, 10), resolution=2)
         >>> backbone(torch.zeros(5, 3, 2, 2)).shape

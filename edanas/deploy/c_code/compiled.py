@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from edanas.core.contracts import Runner
 from edanas.core.errors import DataError, EdanasError, ExportError
+from edanas.core.series import valid_lengths
 from edanas.deploy.c_code.decision import ONE
 from edanas.deploy.manifest import check_images
 
@@ -81,10 +83,15 @@ class CRunner(Runner):
                 f"{width}x{height}"
             )
         pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        is_series = images.dtype == np.float32
+        kind = ctypes.c_float if is_series else ctypes.c_uint8
+        lengths = valid_lengths(torch.from_numpy(images)).tolist() if is_series else []
         classes, result, rows = len(self.manifest["classes"]), _Result(), []
-        for image in pixels:
-            pointer = image.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-            self._library.edanas_classify(pointer, ctypes.byref(result))
+        for at, image in enumerate(pixels):
+            more = (ctypes.c_int32(lengths[at]),) if is_series else ()
+            self._library.edanas_classify(
+                image.ctypes.data_as(ctypes.POINTER(kind)), *more, ctypes.byref(result)
+            )
             logits = tuple(result.logits[:classes])
             rows.append((result.label, result.exit, result.confidence, logits))
         return rows
@@ -112,7 +119,7 @@ def _compiled(folder: Path, path: Path, sources: Mapping[str, bytes]) -> Path:
     for name, content in sources.items():
         (folder / Path(name).name).write_bytes(content)
     library = folder / "network.so"
-    parts = ["network.c", "kernels.c", "decision.c"]
+    parts = sorted({Path(name).name for name in sources if name.endswith(".c")} - {"main.c"})
     options = ["-std=c99", "-O2", "-shared", "-fPIC", "-DEDANAS_COUNT"]
     done = subprocess.run(  # noqa: S603 - the compiler found above, on files whose checksums match
         [compiler, *options, *parts, "-o", library.name],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ExitNetwork
-from edanas.core.errors import ExportError
-from edanas.core.preprocess import resize_all
+from edanas.core.series import valid_lengths
 from edanas.deploy.c_code.arena import plan_arena
 from edanas.deploy.c_code.decision import Decisions, decisions_of
 from edanas.deploy.c_code.fixed_point import Integers
@@ -21,7 +21,8 @@ from edanas.deploy.c_code.pixels import Pixels, pixel_table
 from edanas.deploy.c_code.quantisation import quantised_part
 from edanas.deploy.c_code.ranges import Observations, observe, scale_and_zero
 from edanas.deploy.c_code.readers import read_part
-from edanas.deploy.segments import ExportSegment, segments
+from edanas.deploy.c_code.series import SeriesInput, at_width, unmasked, with_mask, without_mask
+from edanas.deploy.segments import ExportSegment, segments, sized_samples
 
 IMAGES = 256
 """The largest number of images that set the scales."""
@@ -63,7 +64,7 @@ class IntNetwork:
         points: Number N of exit points.
     """
 
-    pixels: Pixels
+    pixels: Pixels | SeriesInput
     segments: tuple[IntSegment, ...]
     decisions: Decisions
     classes: tuple[str, ...]
@@ -94,15 +95,39 @@ class IntNetwork:
         ]
         return replace(self, segments=tuple(parts))
 
-    def logits(self, images: npt.NDArray[np.uint8]) -> list[Integers]:
-        """Return the logits (B, K) of each exit for images (B, C, H, W), as if no image exited early."""
+    def logits(self, images: npt.NDArray[Any]) -> list[Integers]:
+        """Return the logits (B, K) of each exit for images (B, C, H, W), as if no image exited early.
+
+        Series (B, C, 1, L) may have NaN at their end.
+        """
+        if isinstance(self.pixels, SeriesInput) and self.pixels.padded:
+            return self._unequal_logits(images, self.pixels.lengths(images))
         batches = [self._logits(images[at : at + _BATCH]) for at in range(0, len(images), _BATCH)]
         return [np.concatenate(each) for each in zip(*batches, strict=True)]
 
-    def _logits(self, images: npt.NDArray[np.uint8]) -> list[Integers]:
-        features = self.pixels.run(images)
-        source, results = self.pixels.output, []
+    def _unequal_logits(self, series: npt.NDArray[Any], lengths: Integers) -> list[Integers]:
+        results = [np.zeros((len(series), len(self.classes)), dtype=np.int64) for _ in self.segments]
+        for length in np.unique(lengths):
+            for exit_, logits in enumerate(self._logits(series[lengths == length, :, :, :length])):
+                results[exit_][lengths == length] = logits
+        return results
+
+    def at_width(self, width: int) -> "IntNetwork":
+        """Return the network for series whose first tensor has another width."""
+        source, parts = self.pixels.output, []
         for segment in self.segments:
+            body, source = at_width(segment.body, source, width)
+            width = source.shape[1]
+            head, _ = at_width(segment.head, source, width)
+            parts.append(replace(segment, body=tuple(body), head=tuple(head), output=source))
+        return replace(self, segments=tuple(parts))
+
+    def _logits(self, images: npt.NDArray[Any]) -> list[Integers]:
+        features = self.pixels.run(images)
+        fits = features.shape[2] == self.pixels.output.shape[1]
+        parts = self.segments if fits else self.at_width(features.shape[2]).segments
+        source, results = self.pixels.output, []
+        for segment in parts:
             features = np.asarray(_run(segment.body, source, features), dtype=np.int8)
             source = segment.output
             logits = _run(segment.head, source, features)
@@ -136,37 +161,38 @@ def quantised(network: ExitNetwork, images: torch.Tensor) -> IntNetwork:
 
     Args:
         network: An EENN, which is not changed.
-        images: Images (B, C, H, W) uint8, B >= 1, that set the scales; `IMAGES` at most are used.
+        images: Images (B, C, H, W) uint8 or series (B, C, 1, L), B >= 1, that set the scales; at most
+            `IMAGES` are used.
 
     Raises:
-        ExportError: The network classifies series, or a layer, the inference rule or the criterion cannot be
-            expressed in C.
+        ExportError: A layer, the inference rule or the criterion cannot be expressed in C.
         CostError: The multiply-adds of a stage or a head cannot be counted.
     """
-    if network.series:
-        raise ExportError("found a network for series; the C code reads images of 8 bits")
     decisions = decisions_of(network)
     parts = segments(network)
     preprocess, *_ = parts[0].body.stages  # type: ignore[misc]
     size = network.image_size or network.input_size[::-1]
-    images = resize_all(images[:IMAGES], size)
-    count = min(_BATCH, len(images))
-    batches = [preprocess(batch) for batch in torch.split(images, count) if len(batch) == count]
+    images = sized_samples(network, images[:IMAGES])
+    batches = _prepared(images, preprocess, padded=network.padded)
     observations, results = Observations(), []
     source: Tensor | None = None
     stage, pixels = 0, None
     for number, segment in enumerate(parts, 1):
         stages = list(segment.body.stages)[number == 1 :]  # type: ignore[arg-type]
+        if network.padded:
+            unmasked(stages)
         body = _read(nn.Sequential(*stages), batches[0], f"b{number}", stage)
         batches = [observe(body, batch, observations) for batch in batches]
         network_head: nn.Module = segment.head.head  # type: ignore[assignment]
-        head = _read(network_head, batches[0], f"h{number}", _head_name(segment, network))
-        for batch in batches:
+        inputs = [with_mask(batch) for batch in batches] if network.padded else batches
+        head = _read(network_head, inputs[0], f"h{number}", _head_name(segment, network))
+        head = without_mask(head) if network.padded else head
+        for batch in inputs:
             observe(head, batch, observations)
         if source is None:
             scale, zero = scale_and_zero(*observations.range(body.ops[0].name))
             source = Tensor(body.ops[0].name, body.ops[0].shape, scale, zero)
-            pixels = Pixels(source, *size, pixel_table(network.mean, network.std, source))
+            pixels = _first_tensor(network, source, size)
         layers, output = quantised_part(body, observations, source, head=False)
         head_layers, _ = quantised_part(head, observations, output, head=True)
         macs = segment.body_macs + segment.head_macs
@@ -174,6 +200,30 @@ def quantised(network: ExitNetwork, images: torch.Tensor) -> IntNetwork:
         source, stage = output, stage + len(stages)
     assert pixels is not None  # noqa: S101 - for the type checker
     return IntNetwork(pixels, tuple(results), decisions, network.classes, network.exit_points)
+
+
+def _prepared(images: torch.Tensor, preprocess: nn.Module, *, padded: bool) -> list[torch.Tensor]:
+    """Return prepared samples in batches of one size; padded series one by one, without their padding.
+
+    The first of the padded series is the longest, since its length is that of the traced graph.
+    """
+    if not padded:
+        count = min(_BATCH, len(images))
+        return [preprocess(batch) for batch in torch.split(images, count) if len(batch) == count]
+    prepared = preprocess(images)
+    cut = [
+        each[None, :, :, :length]
+        for each, length in zip(prepared, valid_lengths(prepared).tolist(), strict=True)
+    ]
+    missing = prepared.shape[3] - cut[0].shape[3]
+    # A series of full length for the shapes of the graph: the first one, and its first values again.
+    return [torch.cat([cut[0]] * (1 + -(-missing // cut[0].shape[3])), 3)[..., : prepared.shape[3]], *cut]
+
+
+def _first_tensor(network: ExitNetwork, source: Tensor, size: tuple[int, int]) -> Pixels | SeriesInput:
+    if network.series:
+        return SeriesInput(source, size[0], network.mean, network.std, padded=network.padded)
+    return Pixels(source, *size, pixel_table(network.mean, network.std, source))
 
 
 def _head_name(segment: ExportSegment, network: ExitNetwork) -> str:

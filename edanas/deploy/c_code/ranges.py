@@ -83,11 +83,14 @@ class _Recorder(fx.Interpreter):
         super().__init__(part.module)
         self._names = {op.name.removeprefix(f"{part.prefix}_"): op.name for op in part.ops}
         self._observations = observations
+        self._channels = {op.name: op.shape[2] for op in part.ops if op.kind in ("input", "mean")}
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         name = self._names.get(n.name)
         if name is not None:
             values = result[0] if isinstance(result, tuple | list) else result
-            self._observations.add(name, values.detach().numpy())
+            # A head's input and its mean have a mask as last channel, which the operators leave out.
+            channels = self._channels.get(name, values.shape[1])
+            self._observations.add(name, values[:, :channels].detach().numpy())
         return result

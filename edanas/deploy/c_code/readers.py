@@ -62,6 +62,7 @@ class _Reader:
         self._results: dict[fx.Node, str] = {}
         self._flat: set[fx.Node] = set()
         self._copies: set[fx.Node] = set()
+        self._first: set[fx.Node] = set()
 
     def read(self, node: fx.Node) -> None:
         if node.op == "get_attr":
@@ -78,6 +79,8 @@ class _Reader:
 
     def _read_call(self, node: fx.Node) -> None:
         tensors = [each for each in node.all_input_nodes if each not in self._constants]
+        if set(tensors) & self._first and _base_name(node) not in (*_SAME, "linear", "dropout_"):
+            raise self._refusal(node, f"operator `{_base_name(node)}` of a slice of channels")
         if not tensors:
             if node.users:
                 self._constants[node] = _evaluated(node, self._constants, {})
@@ -141,6 +144,8 @@ class _Reader:
         self._results[node] = self._results[source]
         if source in self._flat:
             self._flat.add(node)
+        if source in self._first:
+            self._first.add(node)
         if _base_name(node) in _COPIES or source in self._copies:
             self._copies.add(node)
 
@@ -157,6 +162,22 @@ class _Reader:
         self._results[node] = self._results[source]
         if flattens and before[:2] != (1, 1):
             self._flat.add(node)
+
+    def _read_slice(self, node: fx.Node, args: dict[str, Any], tensors: Sequence[fx.Node]) -> None:
+        """Read a slice of the first channels, whose reader then has weights of 0 for the other channels."""
+        (source,) = tensors
+        if args["dim"] != 1 or args["start"] or args["step"] != 1 or source in self._flat:
+            raise self._refusal(node, "a slice of other numbers than the first channels")
+        self._results[node] = self._results[source]
+        if _value(node).shape != _value(source).shape:
+            self._first.add(node)
+
+    def _all_channels(self, weight: Floats, source: fx.Node) -> Floats:
+        """Return weights (O, I, ...) with weights of 0 for the channels that a slice leaves out."""
+        if source not in self._first:
+            return weight
+        more = self._shape(source)[2] - weight.shape[1]
+        return np.pad(weight, [(0, 0), (0, more), *[(0, 0)] * (weight.ndim - 2)])
 
     def _unary(self, node: fx.Node, source: fx.Node) -> None:
         constants = self._constants
@@ -251,6 +272,7 @@ class _Reader:
         if weight is None or _value(tensors[0]).ndim != 2:
             raise self._refusal(node, f"a linear layer of features of {_value(tensors[0]).ndim} dimensions")
         height, width, channels = self._shape(tensors[0])
+        weight = self._all_channels(weight, tensors[0])
         sizes = {"stride": (1, 1), "pad": (0, 0), "dilation": (1, 1), "groups": 1}
         kernel = weight.reshape(len(weight), channels, height, width)
         self._put(

@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 from functools import singledispatchmethod
-from importlib.resources import files
 
 import numpy as np
 import numpy.typing as npt
@@ -14,29 +13,14 @@ from edanas.deploy.c_code.network import IntNetwork, IntSegment
 from edanas.deploy.c_code.pixels import Pixels
 from edanas.deploy.c_header import text_literal
 
-FIXED = ("kernels.c", "kernels.h", "decision.c", "decision.h", "main.c", "Makefile")
+FIXED = ("kernels.c", "kernels.h", "decision.c", "decision.h", "Makefile")
 """Names of the files that are the same for all networks."""
 
 
-def c_files(network: IntNetwork, executed_macs: Sequence[int]) -> dict[str, str]:
-    """Return the exported files by name.
-
-    Args:
-        network: A network in integers.
-        executed_macs: Multiply-adds of an image that leaves at each exit.
-    """
-    sources = files("edanas.deploy.c_code") / "sources"
-    fixed = {name: (sources / name).read_text(encoding="ascii") for name in FIXED}
-    return {
-        "network.h": _header(network),
-        "network.c": _Writer(network).text(executed_macs),
-        **fixed,
-    }
-
-
-def _header(network: IntNetwork) -> str:
+def header(writer: "Writer") -> str:
     """Return `network.h`: sizes as macros, and the functions for users."""
-    height, width, channels = network.pixels.height, network.pixels.width, network.pixels.output.shape[2]
+    network = writer.network
+    sizes = "\n".join(f"#define EDANAS_{name} {size}" for name, size in writer.sizes().items())
     rule, criterion = network.decisions.rule, network.decisions.criterion
     agreeing = int(criterion.numbers[0]) if criterion.numbers else 0
     return f"""\
@@ -48,10 +32,7 @@ def _header(network: IntNetwork) -> str:
 
 #define EDANAS_EXITS {len(network.segments)} /* the placed exits and the last exit */
 #define EDANAS_CLASSES {len(network.classes)}
-#define EDANAS_CHANNELS {channels}
-#define EDANAS_IMAGE_WIDTH {width}
-#define EDANAS_IMAGE_HEIGHT {height}
-#define EDANAS_IMAGE_BYTES {width * height * channels}
+{sizes}
 #define EDANAS_ARENA_BYTES {network.arena()[1]} /* features of all layers */
 
 /* Inference rules and confidence criteria, and those of this network */
@@ -88,30 +69,39 @@ extern const uint32_t edanas_shares[EDANAS_EXITS]; /* weights of the exits in a 
 extern uint32_t edanas_runs[EDANAS_EXITS]; /* number of runs of each segment */
 #endif
 
-/* Classifies an image of EDANAS_IMAGE_BYTES bytes, pixel after pixel, row after row, and returns the label.
+/* {writer.description}
  * The layers after the exit that fires do not run. Features lie in one static array, so two calls may not
  * overlap. */
-int32_t edanas_classify(const uint8_t *image, edanas_result *result);
+{writer.signature};
 
 #endif
 """
 
 
-class _Writer:
-    """Writer of `network.c`."""
+class Writer:
+    """Writer of `network.c` and of the parts of `network.h` that depend on the kind of samples."""
+
+    files: tuple[str, ...] = FIXED
+    main = "main.c"
+    includes = ""
+    signature = "int32_t edanas_classify(const uint8_t *image, edanas_result *result)"
+    description = (
+        "Classifies an image of EDANAS_IMAGE_BYTES bytes, pixel after pixel, row after row, and returns\n"
+        " * the label."
+    )
 
     def __init__(self, network: IntNetwork) -> None:
         self.network = network
         self.offsets, self.arena = network.arena()
-        self._constants: list[str] = []
+        self.constants: list[str] = []
         self._names: dict[tuple[str, bytes], str] = {}
 
     def text(self, executed_macs: Sequence[int]) -> str:
         """Return the file."""
         network = self.network
-        pixels = self._pixels(network.pixels)
+        begin = self.begin()
         bodies = [
-            self._segment(number, segment, pixels if number == 0 else "")
+            self._segment(number, segment, begin if number == 0 else "")
             for number, segment in enumerate(network.segments)
         ]
         exits = ",\n    ".join(
@@ -132,7 +122,7 @@ class _Writer:
 
 #include "decision.h"
 #include "kernels.h"
-
+{self.includes}
 const edanas_exit edanas_exits[EDANAS_EXITS] = {{
     {exits}
 }};
@@ -142,7 +132,7 @@ const char *const edanas_classes[EDANAS_CLASSES] = {{
 }};
 
 {"".join(shared)}
-{"".join(self._constants)}
+{"".join(self.constants)}
 static int8_t arena[EDANAS_ARENA_BYTES];
 static int16_t logits[EDANAS_CLASSES];
 
@@ -162,7 +152,7 @@ static int leaves(int32_t exit, edanas_result *result)
     return exit == EDANAS_EXITS - 1 || result->confidence >= edanas_exits[exit].threshold;
 }}
 
-int32_t edanas_classify(const uint8_t *image, edanas_result *result)
+{self.signature}
 {{
     edanas_begin();
 {"".join(bodies)}    return result->label;
@@ -172,23 +162,45 @@ int32_t edanas_classify(const uint8_t *image, edanas_result *result)
     def _segment(self, number: int, segment: IntSegment, begin: str) -> str:
         lines = [f"EDANAS_RUN({number});"] + ([begin] if begin else [])
         for layer in (*segment.body, *segment.head):
-            lines += self._layer(layer)
+            lines += self.layer_calls(layer)
         if number == len(self.network.segments) - 1:
             lines.append(f"(void)leaves({number}, result);")
         else:
             lines += [f"if (leaves({number}, result))", "    return result->label;"]
         return "".join(f"    {line}\n" for line in lines) + "\n"
 
-    def _pixels(self, pixels: Pixels) -> str:
-        table = self._array("int8_t", "pixels", pixels.table)
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of a sample by the names of their macros, without `EDANAS_`."""
+        pixels = self.network.pixels
+        height, width, channels = pixels.height, pixels.width, pixels.output.shape[2]
+        return {
+            "CHANNELS": channels,
+            "IMAGE_WIDTH": width,
+            "IMAGE_HEIGHT": height,
+            "IMAGE_BYTES": width * height * channels,
+        }
+
+    def layer_calls(self, layer: Layer) -> list[str]:
+        """Put the constants of a layer, and return the calls that run it."""
+        return self._layer(layer)
+
+    def count(self, tensor: Tensor) -> str:
+        """Return the number of positions of a tensor as an expression of C."""
+        return str(tensor.shape[0] * tensor.shape[1])
+
+    def begin(self) -> str:
+        """Put the constants of the preprocessing, and return the call that runs it."""
+        pixels = self.network.pixels
+        assert isinstance(pixels, Pixels)  # noqa: S101 - for the type checker
+        table = self.array("int8_t", "pixels", pixels.table)
         windows = ["0"] * 4
         if pixels.resizes:
             sides = dict(zip(("rows", "columns"), pixels.weights(), strict=True))
             taps = {name: [np.flatnonzero(row) for row in weights] for name, weights in sides.items()}
             spans = {name: [(each[0], each[-1] + 1 - each[0]) for each in taps[name]] for name in taps}
-            windows = [self._array("uint16_t", name, np.array(spans[name])) for name in spans]
+            windows = [self.array("uint16_t", name, np.array(spans[name])) for name in spans]
             windows += [
-                self._array(
+                self.array(
                     "uint16_t",
                     f"{name}_weights",
                     np.concatenate(
@@ -197,13 +209,13 @@ int32_t edanas_classify(const uint8_t *image, edanas_result *result)
                 )
                 for name in sides
             ]
-        shape = _shape(pixels.output)
-        self._struct(
+        shape = shape_text(pixels.output)
+        self.struct(
             "edanas_pixels_layer",
             "pixels_layer",
             [str(pixels.height), str(pixels.width), shape, *windows, table],
         )
-        return f"edanas_pixels(&pixels_layer, image, {self._place(pixels.output)});"
+        return f"edanas_pixels(&pixels_layer, image, {self.place(pixels.output)});"
 
     @singledispatchmethod
     def _layer(self, layer: Layer) -> list[str]:
@@ -227,16 +239,16 @@ int32_t edanas_classify(const uint8_t *image, edanas_result *result)
         ]
         values, shifts = zip(*layer.multipliers, strict=True)
         arrays = [
-            self._array("int8_t", f"{name}_weights", layer.weight),
-            self._array("int32_t", f"{name}_bias", layer.bias),
-            self._array("int32_t", f"{name}_multipliers", np.array(values)),
-            self._array("uint8_t", f"{name}_shifts", np.array(shifts)),
+            self.array("int8_t", f"{name}_weights", layer.weight),
+            self.array("int32_t", f"{name}_bias", layer.bias),
+            self.array("int32_t", f"{name}_multipliers", np.array(values)),
+            self.array("uint8_t", f"{name}_shifts", np.array(shifts)),
         ]
-        sizes = [_shape(source), _shape(layer.output), *map(str, numbers)]
-        self._struct("edanas_conv_layer", f"{name}_layer", [*sizes, *arrays])
+        sizes = [shape_text(source), shape_text(layer.output), *map(str, numbers)]
+        self.struct("edanas_conv_layer", f"{name}_layer", [*sizes, *arrays])
         if layer.logits:
-            return [f"edanas_conv_logits(&{name}_layer, {self._place(source)}, logits);"]
-        return [f"edanas_conv(&{name}_layer, {self._place(source)}, {self._place(layer.output)});"]
+            return [f"edanas_conv_logits(&{name}_layer, {self.place(source)}, logits);"]
+        return [f"edanas_conv(&{name}_layer, {self.place(source)}, {self.place(layer.output)});"]
 
     @_layer.register
     def _(self, layer: Pool) -> list[str]:
@@ -248,12 +260,12 @@ int32_t edanas_classify(const uint8_t *image, edanas_result *result)
         )
         value, shift = layer.mean or (0, 0)
         numbers = map(str, (source.zero, layer.output.zero, value, shift))
-        self._struct(
+        self.struct(
             "edanas_pool_layer",
             f"{name}_layer",
-            [_shape(source), _shape(layer.output), *numbers, rows, columns],
+            [shape_text(source), shape_text(layer.output), *numbers, rows, columns],
         )
-        return [f"edanas_pool(&{name}_layer, {self._place(source)}, {self._place(layer.output)});"]
+        return [f"edanas_pool(&{name}_layer, {self.place(source)}, {self.place(layer.output)});"]
 
     @_layer.register(Add)
     @_layer.register(Mul)
@@ -267,29 +279,29 @@ int32_t edanas_classify(const uint8_t *image, edanas_result *result)
             *(first.zero, second.zero, layer.output.zero, layer.low, layer.high),
             *(factors[0].value, factors[1].value, factors[0].shift),
         ]
-        self._struct("edanas_pair_layer", f"{name}_layer", [str(number) for number in numbers])
-        places = ", ".join(self._place(each) for each in (first, second, layer.output))
+        self.struct("edanas_pair_layer", f"{name}_layer", [str(number) for number in numbers])
+        places = ", ".join(self.place(each) for each in (first, second, layer.output))
         return [f"edanas_{kind}(&{name}_layer, {places});"]
 
     @_layer.register
     def _(self, layer: Table) -> list[str]:
         (source,) = layer.inputs
-        name = layer.output.name
+        name, count = layer.output.name, f"{self.count(source)} * {source.shape[2]}"
         if layer.values.dtype == np.int16:
-            table = self._array("int16_t", f"{name}_table", layer.values)
-            return [f"edanas_table_logits({table}, {source.size}, {self._place(source)}, logits);"]
-        table = self._array("int8_t", f"{name}_table", layer.values)
-        return [f"edanas_table({table}, {source.size}, {self._place(source)}, {self._place(layer.output)});"]
+            table = self.array("int16_t", f"{name}_table", layer.values)
+            return [f"edanas_table_logits({table}, {count}, {self.place(source)}, logits);"]
+        table = self.array("int8_t", f"{name}_table", layer.values)
+        return [f"edanas_table({table}, {count}, {self.place(source)}, {self.place(layer.output)});"]
 
     @_layer.register
     def _(self, layer: Concat) -> list[str]:
         calls, first = [], 0
-        height, width, channels = layer.output.shape
+        channels = layer.output.shape[2]
         for at, (source, values) in enumerate(zip(layer.inputs, layer.tables, strict=True)):
-            table = self._array("int8_t", f"{layer.output.name}_table{at}", values)
-            numbers = f"{height * width}, {source.shape[2]}, {channels}, {first}"
+            table = self.array("int8_t", f"{layer.output.name}_table{at}", values)
+            numbers = f"{self.count(source)}, {source.shape[2]}, {channels}, {first}"
             calls.append(
-                f"edanas_channels({table}, {numbers}, {self._place(source)}, {self._place(layer.output)});"
+                f"edanas_channels({table}, {numbers}, {self.place(source)}, {self.place(layer.output)});"
             )
             first += source.shape[2]
         return calls
@@ -299,18 +311,21 @@ int32_t edanas_classify(const uint8_t *image, edanas_result *result)
         (source,) = layer.inputs
         name = layer.output.name
         numbers = map(str, (*layer.pad, layer.output.zero))
-        self._struct("edanas_pad_layer", f"{name}_layer", [_shape(source), _shape(layer.output), *numbers])
-        return [f"edanas_pad(&{name}_layer, {self._place(source)}, {self._place(layer.output)});"]
+        self.struct(
+            "edanas_pad_layer", f"{name}_layer", [shape_text(source), shape_text(layer.output), *numbers]
+        )
+        return [f"edanas_pad(&{name}_layer, {self.place(source)}, {self.place(layer.output)});"]
 
-    def _place(self, tensor: Tensor) -> str:
+    def place(self, tensor: Tensor) -> str:
+        """Return the address of a tensor as an expression of C."""
         return f"arena + {self.offsets[tensor.name]}"
 
-    def _array(self, kind: str, name: str, values: npt.NDArray[np.integer]) -> str:
+    def array(self, kind: str, name: str, values: npt.NDArray[np.integer]) -> str:
         """Put an array of constants, and return its name; equal arrays are written once."""
         key = kind, np.ascontiguousarray(values, dtype=np.int64).tobytes()
         if key not in self._names:
             self._names[key] = name
-            self._constants.append(
+            self.constants.append(
                 _array(f"static const {kind}", name, values.ravel().tolist(), str(values.size))
             )
         return self._names[key]
@@ -320,26 +335,29 @@ int32_t edanas_classify(const uint8_t *image, edanas_result *result)
         key = "edanas_window", values.astype(np.int64).tobytes()
         if key not in self._names:
             self._names[key] = name
-            body = _wrapped(f"{{{a}, {b}, {size}}}" for a, b, size in values.tolist())
-            self._constants.append(f"static const edanas_window {name}[{len(values)}] = {{\n{body}\n}};\n")
+            body = wrapped(f"{{{a}, {b}, {size}}}" for a, b, size in values.tolist())
+            self.constants.append(f"static const edanas_window {name}[{len(values)}] = {{\n{body}\n}};\n")
         return self._names[key]
 
-    def _struct(self, kind: str, name: str, fields: Sequence[str]) -> None:
-        self._constants.append(f"static const {kind} {name} = {{\n{_wrapped(fields)}\n}};\n")
+    def struct(self, kind: str, name: str, fields: Sequence[str]) -> None:
+        """Put a structure of constants."""
+        self.constants.append(f"static const {kind} {name} = {{\n{wrapped(fields)}\n}};\n")
 
 
 def _array(kind: str, name: str, values: Iterable[int], size: str, *, unsigned: bool = False) -> str:
-    body = _wrapped(f"UINT32_C({value})" if unsigned else str(value) for value in values)
+    body = wrapped(f"UINT32_C({value})" if unsigned else str(value) for value in values)
     return f"{kind} {name}[{size}] = {{\n{body}\n}};\n"
 
 
-def _wrapped(items: Iterable[str]) -> str:
+def wrapped(items: Iterable[str]) -> str:
+    """Return items with commas, in lines of at most 110 characters."""
     return textwrap.fill(
         ", ".join(items), 110, initial_indent="    ", subsequent_indent="    ", break_long_words=False
     )
 
 
-def _shape(tensor: Tensor) -> str:
+def shape_text(tensor: Tensor) -> str:
+    """Return the shape of a tensor as a structure of C."""
     return "{" + ", ".join(str(size) for size in tensor.shape) + "}"
 
 

@@ -66,9 +66,10 @@ class ImagePart(Int8Part):
 def int8_network(network: Network, images: torch.Tensor) -> Network:
     """Return a copy of a network that computes with the values of 8-bit integers.
 
-    Everything between the bytes of an image and the logits of an exit is in integers; inference rule and
-    criterion compute in floats. The copy is an early-exit network like any other: it can be trained (see
-    `write_back`), profiled and asked for predictions. Its modules are `Int8Part`s.
+    Everything between the bytes of an image, or a normalised series, and the logits of an exit is in
+    integers; inference rule and criterion compute in floats. The copy is an early-exit network like any
+    other: it can be trained (see `write_back`), profiled and asked for predictions. Its modules are
+    `Int8Part`s.
 
     Args:
         network: The network, which stays unchanged.
@@ -104,8 +105,13 @@ def layered_network(network: Network) -> Network:
     """Return a copy of a network, on the CPU, whose stages and heads are `Int8Part`s that compute in floats.
 
     Raises:
-        ExportError: A layer cannot be expressed in integers, or the network is frozen.
+        ExportError: A layer cannot be expressed in integers, the network takes padding, or it is frozen.
     """
+    if network.padded:
+        raise ExportError(
+            "found a network for series of unequal length, whose masks have no counterpart in 8-bit integers "
+            "and `.tflite` files; allowed: the exporters `c`, `onnx` and `pt2`, or series of one length"
+        )
     if network.frozen:
         raise ExportError(
             "a frozen network cannot be exported; export the original network, which `freeze` "
@@ -165,14 +171,15 @@ def _parts(network: ExitNetwork) -> Iterator[nn.Module]:
 
 def _replace_parts(network: ExitNetwork) -> None:
     """Replace stages and heads by their integer parts, in place."""
-    backbone, side = network.backbone, network.resolution
-    features = torch.zeros(1, len(network.mean), side, side)
+    backbone = network.backbone
+    features = torch.zeros(1, len(network.mean), *network.input_size)
     for at in range(backbone.ends):
         stage = backbone.stages[at]
         graph = record(stage, tuple(features.shape[1:]), f"stage {at + 1}")
         with torch.no_grad():
             features = stage(features)
-        part = Int8Part(graph) if at else ImagePart(graph, network.mean, network.std)
+        takes_bytes = at == 0 and not network.series
+        part = ImagePart(graph, network.mean, network.std) if takes_bytes else Int8Part(graph)
         backbone.stages[at] = part
         if str(at) in network.heads:
             head = record(network.heads[str(at)], tuple(features.shape[1:]), f"head {at + 1}")
@@ -228,7 +235,7 @@ def _check_same(network: ExitNetwork, clone: ExitNetwork) -> None:
         ExportError: They do not, since a module of the network hides a part of its computation.
     """
     original = copy.deepcopy(network).eval().float().cpu()
-    shape = 2, len(network.mean), network.resolution, network.resolution
+    shape = 2, len(network.mean), *network.input_size
     prepared = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     pairs = zip(original.prepared_logits(prepared), clone.prepared_logits(prepared), strict=True)
     for expected, logits in pairs:
