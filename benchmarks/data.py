@@ -2,8 +2,10 @@
 
     python benchmarks/data.py --images 500000 --side 64
 
-It prints the seconds of each step, and the peak of the resident memory. The share of the input is the time of
-reading and preparing a batch, divided by that of a training step of a network of the supernet `ofa-mbv3`.
+It prints the seconds of each step, and the largest resident memory of each step. `own` is memory of the
+process; `mapped` are pages of files, such as torch's libraries and the stored images, which the system may
+drop at any time. The share of the input is the time of reading and preparing a batch, divided by that of a
+training step of a network of the supernet `ofa-mbv3`.
 """
 
 import argparse
@@ -45,10 +47,11 @@ class MadeImages(torch.utils.data.Dataset[tuple[Any, int]]):
         return rng.integers(shade, shade + 64, (self.side, self.side, 3), dtype=np.uint8), number % CLASSES
 
 
-def resident() -> int:
-    """Return the resident memory of this process in bytes."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
-    return pages * 4096
+def resident() -> tuple[int, int]:
+    """Return the resident memory of this process in bytes: its own, and pages of mapped files."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if line.startswith("Rss")}
+    return 1024 * kilobytes["RssAnon"], 1024 * (kilobytes["RssFile"] + kilobytes["RssShmem"])
 
 
 def main() -> None:
@@ -60,13 +63,19 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     seconds: dict[str, float] = {}
-    peak, done = [0], threading.Event()
+    peaks: dict[str, dict[str, int]] = {}
+    step_name, done = ["imports"], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.02):
-            peak[0] = max(peak[0], resident())
+            own, mapped = resident()
+            before = peaks.setdefault(step_name[0], [0, 0, 0])
+            peaks[step_name[0]] = [
+                max(pair) for pair in zip(before, (own, mapped, own + mapped), strict=True)
+            ]
 
     def timed(name: str, step: Callable[[], Any]) -> Any:
+        step_name[0] = name
         start, value = time.perf_counter(), step()
         seconds[name] = round(time.perf_counter() - start, 2)
         return value
@@ -82,6 +91,7 @@ def main() -> None:
         "supernet provider", "ofa-mbv3", {"resolutions": [arguments.side], "widths": [0.35]}
     )
     backbone = provider.build(_largest(provider), Task(3, CLASSES)).train()
+    step_name[0] = "training"
     rng, shares, steps = np.random.default_rng(0), [], []
     for _ in range(arguments.batches):
         start = time.perf_counter()
@@ -100,7 +110,12 @@ def main() -> None:
         "side": arguments.side,
         "gigabytes": round(arguments.images * arguments.side**2 * 3 / 1e9, 2),
         "seconds": seconds,
-        "peak_resident_megabytes": round(peak[0] / 1e6),
+        "peak_megabytes": {
+            name: dict(
+                zip(("own", "mapped", "resident"), (round(each / 1e6) for each in values), strict=True)
+            )
+            for name, values in peaks.items()
+        },
         "median_step_seconds": round(float(np.median(steps)), 4),
         "median_input_share": round(float(np.median(shares)), 4),
     }

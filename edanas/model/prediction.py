@@ -238,7 +238,7 @@ def _moved_thresholds(network: EENN, holder: BudgetHolder | AgreementHolder | No
 def _differences(network: EENN, due: Sequence[tuple[Any, Answer]], batch_size: int) -> list[bool]:
     """Return for each audited image whether its early answer differs from the last exit's."""
     images, answers = [image for image, _ in due], [answer for _, answer in due]
-    labels, exits = [each.label for each in answers], [each.exit for each in answers]
+    labels, exits = [each.label for each in answers], [each.exit - 1 for each in answers]
     return differences(network, images, labels, exits, batch_size)
 
 
