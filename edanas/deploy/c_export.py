@@ -17,10 +17,10 @@ from edanas.deploy.c_code.all_files import c_files
 from edanas.deploy.c_code.compiled import CRunner, find_compiler
 from edanas.deploy.c_code.counted import counted_bytes
 from edanas.deploy.c_code.decision import ONE
-from edanas.deploy.c_code.network import IMAGES, IntNetwork, quantised
+from edanas.deploy.c_code.network import IMAGES, IntNetwork, quantised, samples_for_c
 from edanas.deploy.c_code.thresholds import matching_thresholds
 from edanas.deploy.manifest import check_folder, read_described, write_described
-from edanas.deploy.segments import manifest_fields, sized_samples
+from edanas.deploy.segments import manifest_fields
 
 FEWEST = 16
 """The smallest number of calibration images from which scales and thresholds are set."""
@@ -155,7 +155,7 @@ class _Comparison:
     @classmethod
     def of(cls, network: ExitNetwork, integers: IntNetwork, samples: ImageSet) -> "_Comparison":
         """Run both networks on at most `_MOST` images."""
-        images = sized_samples(network, samples.images[:_MOST])
+        images = samples_for_c(network, samples.images[:_MOST])
         training = network.training
         network.eval()
         try:

@@ -86,7 +86,9 @@ class LitertNetwork(EarlyExitNetwork):
         rows, columns = resampling(height, height if series else side), resampling(width, side)
         resized = (rows @ image.astype(np.float64) @ columns.T).astype(np.float32)
         if series:
-            mean, std = (np.float32(self.manifest[each])[:, None, None] for each in ("mean", "std"))
+            mean, std = (
+                np.array(self.manifest[each], dtype=np.float32)[:, None, None] for each in ("mean", "std")
+            )
             resized = (resized - mean) / std
         pixels: Values = resized.transpose(1, 2, 0)[None]
         return pixels

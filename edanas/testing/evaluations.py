@@ -80,7 +80,7 @@ def toy_network(seed: int = 0) -> EENN:
 
 
 def check_evaluation(
-    make: Callable[[Workbench], Evaluator], workbench: Callable[[Path], Workbench] = toy_workbench
+    make: Callable[[Workbench], Evaluator], workbench: Callable[[Path], Workbench] | None = None
 ) -> None:
     """Check an evaluation mode against its contract.
 
@@ -102,11 +102,13 @@ def check_evaluation(
     with generators_restored(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
+        bench_in = workbench or toy_workbench
+
         def make_in(place: Path) -> Evaluator:
-            return make(workbench(place))
+            return make(bench_in(place))
 
         evaluator = _prepared(make_in, folder / "first", state=1)
-        bench = workbench(folder / "first")
+        bench = bench_in(folder / "first")
         candidates = _candidates(bench)
         measured = _evaluate(evaluator, candidates)
         for candidate, metrics in zip(candidates, measured, strict=True):

@@ -82,9 +82,9 @@ class CRunner(Runner):
                 f"{self.path}: found images of {images.shape[3]}x{images.shape[2]} pixels; allowed: "
                 f"{width}x{height}"
             )
-        pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-        is_series = images.dtype == np.float32
-        kind = ctypes.c_float if is_series else ctypes.c_uint8
+        is_series = bool(self.manifest.get("preprocessing", {}).get("series", False))
+        kind, number = (ctypes.c_float, np.float32) if is_series else (ctypes.c_uint8, np.uint8)
+        pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1), dtype=number)
         lengths = valid_lengths(torch.from_numpy(images)).tolist() if is_series else []
         classes, result, rows = len(self.manifest["classes"]), _Result(), []
         for at, image in enumerate(pixels):

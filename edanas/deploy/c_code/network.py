@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ExitNetwork
+from edanas.core.preprocess import resize_all
 from edanas.core.series import valid_lengths
 from edanas.deploy.c_code.arena import plan_arena
 from edanas.deploy.c_code.decision import Decisions, decisions_of
@@ -172,7 +173,7 @@ def quantised(network: ExitNetwork, images: torch.Tensor) -> IntNetwork:
     parts = segments(network)
     preprocess, *_ = parts[0].body.stages  # type: ignore[misc]
     size = network.image_size or network.input_size[::-1]
-    images = sized_samples(network, images[:IMAGES])
+    images = samples_for_c(network, images[:IMAGES])
     batches = _prepared(images, preprocess, padded=network.padded)
     observations, results = Observations(), []
     source: Tensor | None = None
@@ -200,6 +201,16 @@ def quantised(network: ExitNetwork, images: torch.Tensor) -> IntNetwork:
         source, stage = output, stage + len(stages)
     assert pixels is not None  # noqa: S101 - for the type checker
     return IntNetwork(pixels, tuple(results), decisions, network.classes, network.exit_points)
+
+
+def samples_for_c(network: ExitNetwork, samples: torch.Tensor) -> torch.Tensor:
+    """Return samples at the one size that the C code takes; see `sized_samples`.
+
+    A network without `image_size` takes images of its input's size.
+    """
+    if network.image_size is None and not network.series:
+        return resize_all(samples, network.input_size[::-1])
+    return sized_samples(network, samples)
 
 
 def _prepared(images: torch.Tensor, preprocess: nn.Module, *, padded: bool) -> list[torch.Tensor]:

@@ -189,7 +189,7 @@ def at_width(layers: Sequence[Layer], source: Tensor, width: int) -> tuple[list[
         more: Mapping[str, object] = {}
         if isinstance(layer, Pool):
             more = {"columns": (Window(0, inputs[0].shape[1], inputs[0].shape[1]),)}
-        result.append(replace(layer, inputs=inputs, output=last, **more))  # type: ignore[arg-type]
+        result.append(replace(layer, inputs=inputs, output=last, **more))
     return result, last
 
 

@@ -1,5 +1,7 @@
 """Text of `network.c` of networks for series."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -89,7 +91,7 @@ class UnequalSeriesWriter(SeriesWriter):
         calls = self._layer(layer)
         if before == "1":
             return calls
-        sizes = {f"layer.in.width = {before};": Conv | Pool}
+        sizes: dict[str, Any] = {f"layer.in.width = {before};": Conv | Pool}
         sizes[f"layer.out.width = {self._widths[name]};"] = Conv
         sizes[f"const edanas_window whole = {{0, (uint16_t){before}, (uint16_t){before}}};"] = Pool
         sizes["layer.columns = &whole;"] = Pool
