@@ -58,7 +58,7 @@ def expected(model, pictures):
 
 def rows_of(network, answers):
     return [
-        [a.name, a.class_name, "last" if a.exit == network.exit_points else str(a.exit + 1)] for a in answers
+        [a.name, a.class_name, "last" if a.exit == network.exit_points + 1 else str(a.exit)] for a in answers
     ]
 
 
@@ -89,10 +89,10 @@ def test_json_and_the_summary(model, pictures, capsys):
     )
     summary = result["summary"]
     assert (summary["images"], summary["skipped"]) == (12, 0)
-    counts = [sum(a.exit == at for a in answers) for at in (0, 2, 4)]
+    counts = [sum(a.exit == at for a in answers) for at in (1, 3, 5)]
     assert summary["exits"] == dict(zip(("1", "3", "last"), counts, strict=True))
     each = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
-    assert summary["executed_macs"] == pytest.approx(np.mean([each[a.exit] for a in answers]))
+    assert summary["executed_macs"] == pytest.approx(np.mean([each[a.exit - 1] for a in answers]))
     assert f"12 images; exits: 1 {counts[0] / 12:.1%}, 3 " in output.err
     assert "images/s" in output.err
 
