@@ -35,6 +35,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "eealexnet": {"supernet": "alexnet", **GATED},
     "eevgg13": {"supernet": "vgg13", **GATED},
     "eeresnet18": {"supernet": "resnet18", **GATED},
+    # After T-RecX (arXiv 2207.06613): one early exit on MLPerf Tiny's network, by the largest probability.
+    "t-recx": {
+        "supernet": "resnet8",
+        "classifier": "conv-pool-fc",
+        "criterion": "max-probability",
+    },
 }
 """Settings of each preset by name: one for each network, and one with learned gates."""
 

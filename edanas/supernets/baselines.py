@@ -185,6 +185,40 @@ class ResNet18(Baseline):
         return stages, nn.Sequential(nn.Flatten(), nn.Linear(before, task.num_classes))
 
 
+class ResNet8(Baseline):
+    """ResNet-8 of MLPerf Tiny, for images of 32 pixels: a stem and three blocks of 16, 32 and 64 channels.
+
+    One exit point follows the first block. Banbury et al., MLPerf Tiny Benchmark, NeurIPS
+    Datasets and Benchmarks 2021. Ghanathe and Wilton, T-RecX: Tiny-Resource Efficient Convolutional Neural
+    Networks with Early-Exit, arXiv 2207.06613, put one early exit on this network. Their last exit also reads
+    the features of the early exit; here it does not.
+
+    Args:
+        resolutions: Choices of the side of the input images, in pixels; 32 by default.
+        width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+
+    exit_points = 1
+
+    def parts(self, task: Task) -> Parts:
+        """Build stages and last exit; see `FixedProvider.parts`."""
+        from torchvision.models.resnet import BasicBlock
+
+        before = self.scaled(16)
+        blocks: list[nn.Module] = []
+        for channels, stride in ((16, 1), (32, 2), (64, 2)):
+            after = self.scaled(channels)
+            shortcut = nn.Conv2d(before, after, 1, stride=stride) if stride > 1 else None
+            blocks.append(BasicBlock(before, after, stride, shortcut))
+            before = after
+        stem = convolution(task.in_channels, self.scaled(16), 3, norm=True)
+        stages = [nn.Sequential(*stem, blocks[0]), nn.Sequential(*blocks[1:])]
+        return stages, pool_linear(before, task)
+
+
 def convolution(
     before: int, after: int, kernel: int, *, stride: int = 1, norm: bool = False
 ) -> list[nn.Module]:
@@ -205,5 +239,6 @@ def pool_linear(channels: int, task: Task) -> nn.Module:
 
 @hookimpl
 def edanas_supernet_providers() -> Mapping[str, Callable[..., SupernetProvider]]:
-    """Register the hand-made networks of Table I."""
-    return {"eecnn": EECNN, "alexnet": AlexNet, "vgg13": VGG13, "resnet18": ResNet18}
+    """Register the hand-made networks of Table I, and that of MLPerf Tiny."""
+    networks = {"eecnn": EECNN, "alexnet": AlexNet, "vgg13": VGG13, "resnet18": ResNet18}
+    return {**networks, "resnet8": ResNet8}

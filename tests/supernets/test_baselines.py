@@ -3,12 +3,12 @@ import torch
 
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.types import Backbone, Task
-from edanas.supernets.baselines import EECNN, VGG13, AlexNet, ResNet18
+from edanas.supernets.baselines import EECNN, VGG13, AlexNet, ResNet8, ResNet18
 
 CIFAR = Task(in_channels=3, num_classes=10)
 AT_32 = Backbone.of({"resolution": 32})
 
-EXITS = [(EECNN, 1), (AlexNet, 5), (VGG13, 9), (ResNet18, 9)]
+EXITS = [(EECNN, 1), (AlexNet, 5), (VGG13, 9), (ResNet18, 9), (ResNet8, 1)]
 """The numbers of exit classifiers in the paper, Section V-B."""
 
 
@@ -52,6 +52,11 @@ def test_multiply_adds_follow_from_the_publications_tables():
         resnet += conv(side, 3, channels // 2, channels) + 3 * conv(side, 3, channels, channels)
         resnet += conv(side, 1, channels // 2, channels)
     assert backbone_macs(ResNet18) == resnet
+    tiny = conv(32, 3, 3, 16) + 2 * conv(32, 3, 16, 16) + 640
+    for side, channels in ((16, 32), (8, 64)):
+        tiny += conv(side, 3, channels // 2, channels) + conv(side, 3, channels, channels)
+        tiny += conv(side, 1, channels // 2, channels)
+    assert backbone_macs(ResNet8) == tiny == 12_501_632  # MLPerf Tiny states 12.5M
 
 
 def test_resnet_has_as_many_parameters_as_the_usual_one_for_small_images():

@@ -58,6 +58,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "resolutions": [8],
     },
     "eecnn": {"resolutions": [8, 12], "width": 0.06},
+    "resnet8": {"resolutions": [8, 12], "width": 0.25},
     "alexnet": {"resolutions": [8, 12], "width": 0.06},
     "vgg13": {"resolutions": [8], "width": 0.03},
     "resnet18": {"resolutions": [8], "width": 0.03},
