@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from series_networks import series_bench
 
 from edanas.core.progress import Silent
@@ -15,7 +16,8 @@ def test_conforms(registry: Registry, name: str) -> None:
     check_executor(registry.create(KIND, name))
 
 
-def test_evaluates_series_as_the_calling_process_does(registry: Registry, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("local", ["serial", "process"])
+def test_evaluates_series_as_the_calling_process_does(registry: Registry, local: str, tmp_path: Path) -> None:
     evaluator = SharedEvaluation(series_bench(tmp_path, padded=True))
     evaluator.prepare(Silent())
     space = evaluator.workbench.space
@@ -24,7 +26,7 @@ def test_evaluates_series_as_the_calling_process_does(registry: Registry, name: 
         for backbone in (space.largest(), space.smallest())
     ]
     expected = [evaluator.evaluate(candidate) for candidate in candidates]
-    executor = registry.create(KIND, name)
+    executor = registry.create(KIND, local)
     try:
         assert list(executor.run(evaluator.evaluate, candidates)) == expected
     finally:

@@ -70,6 +70,15 @@ def test_c_code_for_series_equals_its_reference_in_every_bit(
     assert equal_rows(integers, samples, tmp_path).sum() == len(samples)
 
 
+def test_c_code_of_a_shorter_series_computes_what_the_masked_network_computes(tmp_path: Path) -> None:
+    """Integers are 8 bits wide, so logits follow those of the network without being equal."""
+    network = series_network(tmp_path, padded=True)
+    samples = series_parts(padded=True).test.images
+    integers = in_integers(network, samples).logits(samples.numpy())
+    for exact, logits in zip(network.answering_logits(samples), integers, strict=True):
+        assert np.corrcoef(exact.detach().numpy().ravel(), logits.ravel())[0, 1] > 0.98
+
+
 @pytest.mark.parametrize("name", ["onnx", "litert"])
 def test_the_host_program_reads_series_from_numpy(name: str, registry: Registry, tmp_path: Path) -> None:
     try:
