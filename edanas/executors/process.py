@@ -337,8 +337,8 @@ def workers_per_gpu(gpus: float, workers: int) -> int:
     count = torch.cuda.device_count()
     if workers > count * each:
         raise ConfigError(
-            f"executor.gpus: found {gpus} with executor.workers {workers}, which takes "
-            f"{math.ceil(workers / each)} GPUs; this machine has {count}"
+            f"executor.gpus: found {gpus} with executor.workers {workers}; GPUs needed: "
+            f"{math.ceil(workers / each)}, on this machine: {count}"
         )
     return each
 
