@@ -45,8 +45,8 @@ def test_a_run_with_the_criterion_and_rule_can_be_loaded_and_tuned(
 ) -> None:
     monkeypatch.setattr("edanas.thresholds.optimism._REPEATS", 1)
     # After one epoch, all samples leave at one exit. Without trimming, the network keeps the others.
-    for module in ("trimming", "final_thresholds"):
-        monkeypatch.setattr(f"edanas.evaluation.{module}.trim_scheme", untrimmed)
+    monkeypatch.setattr("edanas.evaluation.trimming.trim_scheme", untrimmed)
+    monkeypatch.setattr("edanas.thresholds.trimming.trim_scheme", untrimmed)
     result = edanas.search(
         str(pictures), out=tmp_path / "run", config=tiny_config, settings={**SHORT, **choice}
     )
