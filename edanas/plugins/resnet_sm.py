@@ -55,7 +55,9 @@ QUICK: dict[str, Any] = {
 # Small photographs of 32 pixels, hours instead of minutes: backbones of 1M to 31M multiply-adds, and less
 # where they are cut. The stem halves the image, so that the first exits are cheap. Max-pooling and GELU make
 # networks more accurate at equal multiply-adds; strided convolutions and ReLU suit 8-bit devices better.
+# Steps with a single backbone gave more accurate networks in two thirds of the time of the sandwich rule.
 CIFAR: dict[str, Any] = {
+    "scheme": {"name": "joint", "early": 0.5},
     "split": {"train": 0.8, "calibration": 0.05, "validation": 0.05, "test": 0.1},
     "supernet": {
         "name": "elastic-resnet",
@@ -70,14 +72,14 @@ CIFAR: dict[str, Any] = {
     },
     "search": {"initial": 16, "iterations": 12, "per_iteration": 8, "results": 6},
     "training": {
-        "epochs": 60,
+        "epochs": 150,
         "batch_size": 256,
-        "learning_rate": 0.004,
+        "backbones": "single",
+        "learning_rate": 0.006,
         "weight_decay": 0.05,
         "label_smoothing": 0.05,
         "ema": 0.999,
         "distillation": 0.7,
-        "random_backbones": 2,
         "precision": "auto",
         "augment": ["shift", "flip"],
     },
