@@ -86,8 +86,7 @@ class Finisher:
                 candidate, share = orders.candidates[number], orders.bars[number]
                 results[candidate.id] = self._record(candidate, answer, progress)
                 orders.completed(number, answer)
-                note = f"{len(results)} of {len(candidates)} networks"
-                share.advance(share.left, "" if len(results) == len(candidates) else note)
+                share.advance(share.left, f"{len(results)} of {len(candidates)} networks")
         rows = [row for each in candidates if isinstance(row := results[each.id], ResultRow)]
         errors = [(each.id, text) for each in candidates if isinstance(text := results[each.id], str)]
         return rows, [{"id": name, "error": text} for name, text in errors]
