@@ -41,8 +41,8 @@ class OFAMobileNetV3Provider(MobileProvider):
 
     Example:
         >>> provider = OFAMobileNetV3Provider(resolutions=(32, 48))
-        >>> provider.exit_points, provider.variables()[0]
-        (4, Variable(name='resolution', choices=(32, 48), parent=None, when=frozenset(), stage=None))
+        >>> provider.exit_points, provider.variables()[0].choices
+        (4, (32, 48))
     """
 
     def __init__(

@@ -379,7 +379,7 @@ class Training(ABC):
             self.optimizer.load_state_dict(state["optimizer"])
             self.average.load(state["average"])
             self.learned.load_state_dict(state["learned"])
-            self.load_own_state(state.get("own", {}))
+            self.load_own_state(state["own"])
         self.finite.skipped = int(state["skipped"])
         self.finite.remember()
         self._seconds_per_step = None if state["each"] is None else float(state["each"])

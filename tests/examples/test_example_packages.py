@@ -14,7 +14,11 @@ def offers(listing: str, owner: str) -> set[str]:
 
 
 OFFERS = {
-    "edanas-bits": {"supernet provider bits", "objective bit-operations"},
+    "edanas-bits": {
+        "supernet provider bits",
+        "objective bit-operations",
+        "surrogate model transferred",
+    },
     "edanas-channelwise": {
         "supernet provider channelwise",
         "exit classifier last-column",

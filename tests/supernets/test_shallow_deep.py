@@ -8,6 +8,7 @@ from edanas.core.types import Backbone, Task
 from edanas.supernets.baselines import VGG13
 from edanas.supernets.cascade import CascadeProvider
 from edanas.supernets.shallow_deep import SHARES, ResNet56, ShallowDeepProvider, ends_at_shares
+from edanas.testing.toy_networks import ToyProvider
 
 TASK = Task(3, 10)
 
@@ -72,4 +73,4 @@ def test_shares_out_of_range(at):
 
 def test_a_provider_of_many_backbones_is_refused():
     with pytest.raises(ConfigError, match=r"supernet.of: found a CascadeProvider, which has many backbones"):
-        ShallowDeepProvider(CascadeProvider(ResNet56(width=0.1)))
+        ShallowDeepProvider(CascadeProvider(ToyProvider()))
