@@ -1,4 +1,8 @@
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from series_networks import series_bench
@@ -12,8 +16,32 @@ from edanas.testing import check_executor
 KIND = "executor"
 
 
-def test_conforms(registry: Registry, name: str) -> None:
-    check_executor(registry.create(KIND, name))
+class JobsOfThisProcess:
+    """A submitter that runs each job at its submission; the package submitit would start a process for it."""
+
+    def __init__(self, folder: Path, cluster: str) -> None:
+        pass
+
+    def update_parameters(self, **parameters: Any) -> None:
+        pass
+
+    def batch(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def submit(self, function: Callable[[], None]) -> SimpleNamespace:
+        function()
+        return SimpleNamespace(job_id="0", state="COMPLETED", done=lambda: True, cancel=lambda: None)
+
+
+def test_conforms(registry: Registry, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {}
+    if name == "ray":
+        pytest.skip("tests/executors/test_ray.py checks it, in the process that starts Ray")
+    if name == "slurm":
+        submitit = pytest.importorskip("submitit", reason="the extra `slurm` is not installed")
+        monkeypatch.setattr(submitit, "AutoExecutor", JobsOfThisProcess)
+        options = {"folder": str(tmp_path)}
+    check_executor(registry.create(KIND, name, options))
 
 
 @pytest.mark.parametrize("local", ["serial", "process"])

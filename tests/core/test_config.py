@@ -179,8 +179,8 @@ def test_an_error_names_the_layer_that_gave_the_value():
 def test_an_unknown_setting_lists_its_neighbours():
     assert refusal({"search": {"foo": 1}}) == (
         "search.foo: unknown setting, from --set. Allowed: search.initial, search.iterations, "
-        "search.per_iteration, search.max_evals, search.time_limit, search.patience, search.min_gain, "
-        "search.results, search.cut."
+        "search.per_iteration, search.max_evals, search.max_epochs, search.time_limit, search.patience, "
+        "search.min_gain, search.results, search.cut."
     )
 
 

@@ -111,11 +111,11 @@ def test_the_command_writes_into_a_folder_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["new-plugin", "edanas-agreement"]) == 0
-    folder = Path("edanas-agreement")
+    assert main(["new-plugin", "edanas-unwritten"]) == 0
+    folder = Path("edanas-unwritten")
     written = {str(path) for path in folder.rglob("*") if path.is_file()}
     assert {str(Path(line)) for line in capsys.readouterr().out.splitlines()[:-2]} == written
-    assert str(folder / "src" / "edanas_agreement" / "confidence_criterion.py") in written
+    assert str(folder / "src" / "edanas_unwritten" / "confidence_criterion.py") in written
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def local(folder: Path) -> dict[str, Any]:
     done["ended"] = not ray.is_initialized()
     ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR)
     check_executor(Ray(workers=2))
+    done["conforms"] = True
     done["stays"] = ray.is_initialized()
     executor = Ray(workers=1)
     done["fatal"] = [str(answer) for answer in executor.run(fatal, ["a", "fatal", "b"])]
@@ -135,6 +136,8 @@ def cluster(_: Path) -> dict[str, Any]:
     done["head"] = error_of(lambda: list(stream))
     executor.close()
     signal.alarm(0)
+    # The cluster refuses to remove the node of a connected process.
+    ray.shutdown()
     nodes.shutdown()
     return done
 
