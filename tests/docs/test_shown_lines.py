@@ -43,7 +43,7 @@ LIMIT = 600
 LONG = ("best", "paper", "paper-code")
 """Presets that take hours, as their pages say."""
 
-OWN_FILES = re.compile(r"\w+\.yaml|my-board\.toml|\w+\.safetensors|path/to/ofa|runs/first$")
+OWN_FILES = re.compile(r"\w+\.yaml|my-board\.toml|\w+\.safetensors|path/to/ofa|runs/first$|sqlite:///")
 """Files that only the reader has; of a line with such a file, the settings alone are checked."""
 
 

@@ -54,7 +54,7 @@ def test_candidates_of_a_repeated_plan_have_its_number_of_steps(
     trained: list[int] = []
     monkeypatch.setattr(
         "edanas.evaluation.workbench.Workbench.finetune",
-        lambda self, network, training, *_: trained.append(training.steps),
+        lambda self, network, training, *_, **__: trained.append(training.steps),
     )
     plan = tmp_path / "mine.json"
     plan.write_text('{"candidate_steps": 3, "evaluations": 2}')

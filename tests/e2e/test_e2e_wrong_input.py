@@ -18,7 +18,10 @@ SETTINGS = {
     "bundle": (["--plugin", "mbv3-ms"], ["plugin: unknown bundle 'mbv3-ms'", "Did you mean 'mbv3-sm'?"]),
     "preset": (
         ["--preset", "papr"],
-        ["preset:", "'papr'", "Did you mean 'paper'?", "auto, best, cifar, paper, quick"],
+        [
+            "preset: bundle 'mbv3-sm' has no preset 'papr'. Did you mean 'paper'?",
+            "auto, best, cifar, microcontroller, paper, paper-code, quick",
+        ],
     ),
     "group": (
         ["--set", "serach.initial=5"],
