@@ -226,13 +226,14 @@ def test_the_users_settings_take_precedence(registry: Registry, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("supernet", "options"), [("ofa-proxyless", {}), ("timm:test_resnet", TIMM)])
-def test_options_of_another_supernet_are_not_changed(
+def test_options_of_another_supernet_are_not_changed_but_for_the_images_side(
     supernet: str, options: dict[str, str], registry: Registry, tmp_path: Path
 ) -> None:
     path, messages = folder(tmp_path / "images", 2, 4, (32, 32), "RGB"), []
     flags = {"data": str(path), "supernet": supernet}
-    assert layered_settings(registry, [("flags", flags)], messages.append).supernet.options == options
-    assert "32 px; networks read them at 224 px." in messages[0]
+    chosen = layered_settings(registry, [("flags", flags)], messages.append).supernet.options
+    assert chosen == {**options, "resolutions": [32]}
+    assert "32 px; networks read them at 32 px." in messages[0]
 
 
 def test_memory_is_estimated_for_the_side_that_networks_read() -> None:
