@@ -27,7 +27,7 @@ def names(*, nested: bool) -> list[str]:
 
 def is_nested(name: str) -> bool:
     """True if the strategy chooses backbones alone."""
-    return bool(registry().create("search strategy", name).nested)
+    return bool(getattr(registry().entry("search strategy", name).factory, "nested", False))
 
 
 def runner(name: str) -> Callable[..., None]:
