@@ -58,6 +58,7 @@ def test_it_conforms(local: Any) -> None:
 
 def test_a_cluster_is_started_only_on_request_and_ended_by_its_starter(local: Any) -> None:
     assert local["auto"].startswith("ConfigError: executor.address: found 'auto', where no Ray cluster")
+    assert local["squares"] == [4, 9]
     assert local["ended"]
     assert local["stays"]
 

@@ -82,18 +82,19 @@ def error_of(call: Callable[[], Any]) -> str:
 
 
 def local(folder: Path) -> dict[str, Any]:
-    """Ray on this machine: started by the executor, and then by its user."""
+    """Ray on this machine: started once, by an executor, and used by others."""
     import ray
 
     done: dict[str, Any] = {"auto": error_of(lambda: list(Ray().run(square, [1])))}
+    # A worker of 0 CPUs leaves room for those of the other executors on the same Ray.
+    starter = Ray("local", workers=1, cpus=0.0)
+    done["squares"] = list(starter.run(square, [2, 3]))
     order = folder / "order"
     order.touch()
-    started = search(Ray("local"), order)
+    started = search(Ray(), order)
     expected = search(Serial(), order)
     done["equal"] = started.evaluations == expected.evaluations
     done["killed"] = not order.exists()
-    done["ended"] = not ray.is_initialized()
-    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR)
     check_executor(Ray(workers=2))
     done["conforms"] = True
     done["stays"] = ray.is_initialized()
@@ -103,7 +104,8 @@ def local(folder: Path) -> dict[str, Any]:
     done["unloadable"] = error_of(lambda: list(Ray(workers=1).run(Unloadable(), [1])))
     ray_cluster.installed = lambda: {"edanas": "9.9"}
     done["version"] = error_of(lambda: list(Ray(workers=1).run(square, [1])))
-    ray.shutdown()
+    starter.close()
+    done["ended"] = not ray.is_initialized()
     return done
 
 
