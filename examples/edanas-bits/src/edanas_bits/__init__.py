@@ -182,8 +182,9 @@ class BitsProvider(SupernetProvider):
 
     def canonical(self, backbone: Backbone) -> Backbone:
         """Return the wrapped provider's canonical form, with the same bit-widths."""
-        bits = tuple(each for each in backbone.choices if each[0].endswith(".bits"))
-        return Backbone((*self.of.canonical(_inner(backbone)).choices, *bits))
+        inner = _inner(backbone)
+        own = tuple(each for each in backbone.choices if each[0] not in inner)
+        return Backbone((*self.of.canonical(inner).choices, *own))
 
     def costs(self, backbone: Backbone, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost] | None:
         """Return the wrapped provider's costs, since rounding adds no multiply-adds."""

@@ -3,11 +3,12 @@
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate, product
+from itertools import accumulate, combinations, product
 from typing import Any
 
 import torch
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
+from edanas.core.cut_backbones import STAGES
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.types import Backbone, Task, Variable
 from edanas.supernets.fixed_network import FixedProvider, FixedSupernet
@@ -258,10 +259,10 @@ class CutCnnProvider(SupernetProvider):
         self.of, self.groups, self.shares = of, groups, tuple(sorted(set(shares)))
         self.exit_points = groups - 1
         self._sides: dict[tuple[int, int], dict[str, tuple[int, int]]] = {}
-        narrowest = min(each.channels for each in self.skeleton(Task(3, 2)).operations)
-        if narrowest < groups:
+        self._channels = sorted({each.channels for each in self.skeleton(Task(3, 2)).operations})
+        if self._channels[0] < groups:
             raise ConfigError(
-                f"supernet.groups: found {groups}, but a layer of the CNN has {narrowest} channels; allowed: at "
+                f"supernet.groups: found {groups}, but a layer of the CNN has {self._channels[0]} channels; allowed: at "
                 "most one group for each channel"
             )
 
@@ -282,6 +283,26 @@ class CutCnnProvider(SupernetProvider):
         chosen = [self.shares.index(backbone[f"group{at}.share"]) for at in range(1, self.groups)]
         rising = accumulate(chosen, lambda before, here: max(before + 1, here))
         return Cut(int(backbone["resolution"]), (*(self.shares[at] for at in rising), 1.0))
+
+    def canonical(self, backbone: Backbone) -> Backbone:
+        """Return the backbone with the smallest rising shares that give the same groups in every operation.
+
+        A cut backbone does not run its last groups, whose shares do not matter; see
+        `SupernetProvider.canonical`.
+        """
+        running = int(backbone[STAGES]) if STAGES in backbone else self.groups
+        groups = self._bounds(self.cut(backbone), running)
+        smallest = next(
+            shares
+            for shares in combinations(self.shares, self.exit_points)
+            if self._bounds(Cut(0, (*shares, 1.0)), running) == groups
+        )
+        named = {f"group{at}.share": share for at, share in enumerate(smallest, 1)}
+        return Backbone(tuple((name, named.get(name, choice)) for name, choice in backbone.choices))
+
+    def _bounds(self, cut: Cut, groups: int) -> list[tuple[int, int]]:
+        """Return the bounds of the first groups in each number of channels that an operation has."""
+        return [cut.bounds(channels, group) for channels in self._channels for group in range(groups)]
 
     def skeleton(self, task: Task) -> Cnn:
         """Return the CNN without weights."""
