@@ -20,7 +20,12 @@ CHOICES: list[dict[str, Any]] = [
     {"criterion": {"name": "patience", "agreeing": 3}, "inference": "early-stop"},
     {"criterion": "learned-gate", "inference": "early-stop"},
     {"criterion": "correctness", "inference": "early-stop", "evaluation": "finetune"},
+    {"criterion": {"name": "eenet", "steps": 20}, "inference": "early-stop"},
 ]
+
+LEARNED = ("learned-gate", "correctness", "eenet", "uncertainty-gate", "cumulative-gate")
+"""The criteria with weights, which are saved."""
+
 SHORT = {"search.initial": 3, "search.iterations": 0, "search.results": 1, "training.epochs": 1}
 SHORT |= {"search.cut": False, "baseline.epochs": 0}
 
@@ -65,7 +70,7 @@ def test_a_run_with_the_criterion_and_rule_can_be_loaded_and_tuned(
         assert getattr(batched, kind).tolist() == [int(getattr(each, kind)) for each in single]
 
     saved = {name.split(".")[0] for name in load_file(path.with_suffix(".safetensors"))}
-    learned = {"criterion"} if choice["criterion"] in ("learned-gate", "correctness") else set()
+    learned = {"criterion"} if name_of(choice["criterion"]) in LEARNED else set()
     learned |= {"inference"} if choice["criterion"] == "entropy" else set()
     assert saved - {"backbone", "heads"} == learned
 
