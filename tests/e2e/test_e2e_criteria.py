@@ -21,6 +21,8 @@ CHOICES: list[dict[str, Any]] = [
     {"criterion": "learned-gate", "inference": "early-stop"},
     {"criterion": "correctness", "inference": "early-stop", "evaluation": "finetune"},
     {"criterion": {"name": "eenet", "steps": 20}, "inference": "early-stop"},
+    {"criterion": "uncertainty-gate", "inference": "early-stop"},
+    {"criterion": "cumulative-gate", "inference": "early-stop"},
 ]
 
 LEARNED = ("learned-gate", "correctness", "eenet", "uncertainty-gate", "cumulative-gate")
