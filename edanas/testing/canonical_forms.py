@@ -62,16 +62,20 @@ def check_canonical_forms(
 def _same(
     supernet: Supernet, provider: SupernetProvider, first: Backbone, second: Backbone, task: Task
 ) -> bool:
-    """Return true if two backbones give the same logits for the same images."""
+    """Return true if each stage and the last exit of two backbones give the same for the same images."""
     side = int(first["resolution"])
     if side != second["resolution"]:
         return False
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(2, task.in_channels, 1 if provider.series else side, side, generator=generator)
     nets = [supernet.extract(each).eval() for each in (first, second)]
+    one = two = features
     with torch.no_grad():
-        one, two = (net(features) for net in nets)
-    return torch.allclose(one, two, rtol=1e-4, atol=1e-6)
+        for first_part, second_part in zip(*((*net.stages, net.head) for net in nets), strict=True):
+            one, two = first_part(one), second_part(two)
+            if one.shape != two.shape or not torch.allclose(one, two, rtol=1e-4, atol=1e-6):
+                return False
+    return True
 
 
 def _equal(supernet: Supernet, first: Backbone, second: Backbone) -> bool:

@@ -77,7 +77,7 @@ def check_provider(provider: SupernetProvider, backbones: int = 2) -> None:
                 _check_backbone(provider, supernet, task, case)
             _check_cuts(provider, supernet, cases)
             _check_interleaving(provider, supernet, task, cases)
-            if task == _TASKS[0]:
+            if task == _TASKS[-1]:  # with one input channel, networks may agree by chance
                 check_canonical_forms(provider, space, supernet, task)
             _check_training(provider, supernet, task, cases)
         _check_weights(provider, supernet)
