@@ -21,8 +21,10 @@ CHOICES: list[dict[str, Any]] = [
     {"criterion": "learned-gate", "inference": "early-stop"},
     {"criterion": "correctness", "inference": "early-stop", "evaluation": "finetune"},
     {"criterion": {"name": "eenet", "steps": 20}, "inference": "early-stop"},
-    {"criterion": "uncertainty-gate", "inference": "early-stop"},
+    {"criterion": "uncertainty-gate", "inference": "most-confident"},
     {"criterion": "cumulative-gate", "inference": "early-stop"},
+    {"criterion": "score-margin", "inference": "boosted"},
+    {"criterion": "score-margin", "inference": "ztw"},
 ]
 
 LEARNED = ("learned-gate", "correctness", "eenet", "uncertainty-gate", "cumulative-gate")
@@ -46,7 +48,9 @@ def test_every_registered_name_has_a_run(registry: Registry) -> None:
         assert {name_of(choice[setting]) for choice in CHOICES} == set(registry.names(kind))
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: name_of(choice["criterion"]))
+@pytest.mark.parametrize(
+    "choice", CHOICES, ids=lambda choice: f"{name_of(choice['criterion'])}-{name_of(choice['inference'])}"
+)
 def test_a_run_with_the_criterion_and_rule_can_be_loaded_and_tuned(
     choice: dict[str, Any], tiny_config: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +77,7 @@ def test_a_run_with_the_criterion_and_rule_can_be_loaded_and_tuned(
 
     saved = {name.split(".")[0] for name in load_file(path.with_suffix(".safetensors"))}
     learned = {"criterion"} if name_of(choice["criterion"]) in LEARNED else set()
-    learned |= {"inference"} if choice["criterion"] == "entropy" else set()
+    learned |= {"inference"} if choice["criterion"] == "entropy" or choice["inference"] == "ztw" else set()
     assert saved - {"backbone", "heads"} == learned
 
     tuned = edanas.tune(network, pictures, min_accuracy=0.01, keep_stages=True)
