@@ -21,11 +21,16 @@ OFFERS = {
     },
     "edanas-channelwise": {
         "supernet provider channelwise",
+        "supernet provider cut-cnn",
         "exit classifier last-column",
         "bundle channelwise",
     },
     "edanas-entropy": {"confidence criterion tempered-entropy", "bundle mbv3-entropy"},
-    "edanas-split": {"objective split-cost", "logger device-share"},
+    "edanas-split": {
+        "objective split-cost",
+        "logger device-share",
+        "confidence criterion meta-information",
+    },
 }
 
 

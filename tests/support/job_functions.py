@@ -15,7 +15,7 @@ def attempt(item: tuple[str, Path]) -> str:
     with (folder / name).open("a") as file:
         file.write("attempt\n")
     is_first = len((folder / name).read_text().splitlines()) == 1
-    if kind == "dies" or (kind == "dies-once" and is_first):
+    if kind == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == "preempted" and is_first:
         # The signal with which SLURM announces the end of a job.
