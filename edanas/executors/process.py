@@ -16,7 +16,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from itertools import islice
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -29,6 +29,7 @@ from edanas.core.contracts.running import Answer, Item
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.time_limits import StepLimits, TimeLimit, cpu_ticks
+from edanas.executors.answer_order import in_order
 from edanas.executors.shared_tensors import dumps
 from edanas.executors.worker_process import Worker, WorkerStart, start_worker
 
@@ -97,15 +98,7 @@ class Process(Executor):
         short only while several candidates were large. If the second worker dies too, the item's answer is a
         `CandidateError`.
         """
-        answers: dict[int, Answer | CandidateError] = {}
-        due = 0
-        results = self._stream(function, items, lambda: self.workers + 1 - len(answers))
-        with closing(results):
-            for number, answer in results:
-                answers[number] = answer
-                while due in answers:
-                    yield answers.pop(due)
-                    due += 1
+        return in_order(lambda most: self._stream(function, items, most), self.workers + 1)
 
     def as_completed(
         self, function: Callable[[Item], Answer], items: Iterable[Item]

@@ -14,7 +14,7 @@ import textwrap
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -28,6 +28,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.machine import usable_cores
 from edanas.core.optional_packages import import_optional
 from edanas.core.time_limits import StepLimits, TimeLimit
+from edanas.executors.answer_order import in_order
 from edanas.executors.ray_worker import RayWorker, installed, payload
 
 _Task = tuple[int, Any]
@@ -134,15 +135,7 @@ class Ray(Executor):
         self, function: Callable[[Item], Answer], items: Iterable[Item]
     ) -> Iterator[Answer | CandidateError]:
         """See `Executor.run`. At most `workers + 1` items are in progress."""
-        answers: dict[int, Answer | CandidateError] = {}
-        due = 0
-        results = self._stream(function, items, lambda: self.workers + 1 - len(answers))
-        with closing(results):
-            for number, answer in results:
-                answers[number] = answer
-                while due in answers:
-                    yield answers.pop(due)
-                    due += 1
+        return in_order(lambda most: self._stream(function, items, most), self.workers + 1)
 
     def as_completed(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
