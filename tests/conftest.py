@@ -1,6 +1,7 @@
 """Settings of the whole suite: workers of one thread each, no time limits, no plugins of the user."""
 
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -57,6 +58,27 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> None:
+    """Seed the draws of fixtures that several tests share, whichever test comes first."""
+    if fixturedef.scope != "function":
+        _seed_generators()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Seed the draws of each test, so that they do not depend on the tests before it."""
+    _seed_generators()
+
+
+def _seed_generators() -> None:
+    import numpy as np
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the global generator is meant
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
