@@ -11,8 +11,8 @@ from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Task
 
-LONG, SHORT = 30, 12
-"""Least epochs of a training with several backbones in each step, and of one with a single backbone."""
+LONG, SINGLE, ALONE = 30, 40, 12
+"""Least epochs with several backbones in each step, with a single one, and of one network alone."""
 
 SHARE = 0.5
 """Share of a run's time limit in which the supernet's training takes place."""
@@ -48,9 +48,8 @@ def settings_for_time(
 ) -> dict[str, Any]:
     """Return the changes of the settings that a time limit demands, by their dotted names.
 
-    The settings stay if `LONG` epochs fit. Otherwise a step trains a single backbone, and the largest widths
-    leave the space, until `SHORT` epochs fit. If they do not fit with two widths, the space has one backbone,
-    the largest whose epochs fit.
+    The settings stay if `LONG` epochs fit. Otherwise a step trains a single backbone, if `SINGLE` epochs fit.
+    Otherwise the space has one backbone, the largest of which `ALONE` epochs fit.
 
     Measured in 90 seconds of one core, on 30,000 photographs of 32 pixels and backbones of up to 5M
     multiply-adds: with several backbones in each step, the largest had 47.5% and the smallest 37.6%. With a
@@ -79,12 +78,10 @@ def settings_for_time(
     if LONG * epoch_macs({}, training) <= affordable:
         return {}
     single = replace(training, backbones="single")
-    for count in range(len(widths), 1, -1):
-        changed: dict[str, Any] = {} if count == len(widths) else {"widths": widths[:count]}
-        if SHORT * epoch_macs(changed, single) <= affordable:
-            return _dotted(changed) | {"training.backbones": "single"} | _fast(training)
+    if SINGLE * epoch_macs({}, single) <= affordable:
+        return {"training.backbones": "single"} | _fast(training)
     alone = sorted(_single(widths, depths, choices), key=lambda each: epoch_macs(each, single))
-    fitting = [each for each in alone if SHORT * epoch_macs(each, single) <= affordable]
+    fitting = [each for each in alone if ALONE * epoch_macs(each, single) <= affordable]
     flip = [name for name in training.augment if name == "flip"]
     return _dotted([alone[0], *fitting][-1]) | _fast(training) | {"training.augment": flip}
 
@@ -112,19 +109,18 @@ def time_sentence(changes: Mapping[str, Any], seconds: float) -> str:
         seconds: Time limit of the run.
 
     Example:
-        >>> time_sentence({"supernet.widths": [0.2, 0.4], "training.backbones": "single"}, 600.0)
-        'In 10 min each step trains a single backbone, and networks wider than 0.4 are left out.'
+        >>> time_sentence({"training.backbones": "single"}, 600.0)
+        'In 10 min each step trains a single backbone.'
     """
     if not changes:
         return ""
-    time, widths = duration_text(seconds), changes.get("supernet.widths")
+    time = duration_text(seconds)
     if "training.backbones" not in changes:
         return (
             f"In {time} a supernet would train for too few epochs. The run trains one network of width "
             f"{changes['supernet.widths'][-1]}, and searches its early exits and the stage where it ends."
         )
-    narrow = "" if widths is None else f", and networks wider than {widths[-1]} are left out"
-    return f"In {time} each step trains a single backbone{narrow}."
+    return f"In {time} each step trains a single backbone."
 
 
 def _single(
