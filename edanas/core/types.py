@@ -422,6 +422,8 @@ class ImageSet:
         labels: Labels (S,) int64, from 0 to len(classes) - 1.
         classes: Names of the classes; a label is an index of this tuple.
         values: The label of each class as the user wrote it, e.g. a number; empty if it is the name.
+        window_of: Number (S,) of the series that each sample is a window of; `None`, the default, if each
+            sample is whole.
 
     Example:
         >>> import torch
@@ -434,6 +436,7 @@ class ImageSet:
     labels: "torch.Tensor"
     classes: tuple[str, ...]
     values: tuple[str | int | float | bool, ...] = ()
+    window_of: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -443,7 +446,13 @@ class ImageSet:
         import torch
 
         at = torch.from_numpy(np.ascontiguousarray(indices))
-        return replace(self, images=rows_at(self.images, indices), labels=self.labels[at])
+        windows = None if self.window_of is None else self.window_of[indices]
+        return replace(self, images=rows_at(self.images, indices), labels=self.labels[at], window_of=windows)
+
+    @property
+    def wholes(self) -> int:
+        """The number of samples, where the windows of a series are one."""
+        return len(self) if self.window_of is None else len(np.unique(self.window_of))
 
     @property
     def task(self) -> Task:

@@ -53,8 +53,9 @@ def cut_long(samples: SampleSet, longest: int = LONGEST) -> SampleSet:
     verb = "is" if windows.cut == 1 else "are"
     sentence = (
         f"{windows.cut:,} of {number:,} series {verb} longer than {longest:,} and {verb} cut into windows of "
-        f"{longest:,}, {len(rows):,} in total with the others; the windows of a series are in one part, and "
-        "accuracies count windows. `predict` merges the answers of a series' windows."
+        f"{longest:,}, {len(rows):,} in total with the others; the windows of a series are in one part. "
+        "The search compares answers of windows; the accuracies of finished networks count series, whose "
+        "windows' answers are merged as by `predict`."
     )
     return replace(
         samples,
@@ -64,6 +65,7 @@ def cut_long(samples: SampleSet, longest: int = LONGEST) -> SampleSet:
         groups=tuple(groups[row] for row in rows),
         names=tuple(samples.names[row] for row in rows) if samples.names else (),
         remarks=(*samples.remarks, sentence),
+        window_of=windows.rows,
     )
 
 

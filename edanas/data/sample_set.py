@@ -141,6 +141,7 @@ class SampleSet:
         groups: Group of each sample, e.g. its speaker, which the split keeps on one side; empty = no groups.
         names: Name of each sample for messages; empty = samples are named by number.
         remarks: Sentences for the user about the reading.
+        window_of: Number (S,) of the series that each sample is a window of; `None` = samples are whole.
 
     Example:
         >>> samples = SampleSet.of(EqualSamples(np.zeros((2, 1, 8, 8), dtype=np.uint8)), ["cat", "dog"])
@@ -154,6 +155,7 @@ class SampleSet:
     groups: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    window_of: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, samples: Samples, labels: Any, class_names: Sequence[str] = ()) -> "SampleSet":

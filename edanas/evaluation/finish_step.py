@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from edanas.core.attempt import reason
@@ -23,15 +22,13 @@ from edanas.evaluation.device_figures import estimates, memory_figures
 from edanas.evaluation.disagreement import disagreement
 from edanas.evaluation.examples import write_examples
 from edanas.evaluation.final_thresholds import FinalThresholds
+from edanas.evaluation.judging import judge
 from edanas.evaluation.quantised import deliverable, quantised, train_in_integers
-from edanas.evaluation.scoring import score
 from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
-from edanas.model.profiling import collect_answers, collect_profile
 from edanas.model.trimming import removal_text
 from edanas.numerics.intervals import wilson
 from edanas.thresholds.failure_prediction import failure_prediction
-from edanas.thresholds.profiles import exit_columns
 from edanas.training.pace import Pace
 from edanas.training.steps import recalibration_sample
 
@@ -167,13 +164,10 @@ class FinishStep:
         network, anatomy, calibration = settled.network, settled.anatomy, settled.calibration
         if text := removal_text(trained, network):
             progress.say(f"Network {candidate.id}: {text}")
-        known = parts.validation.labels.numpy()
-        validation = score(collect_profile(network, parts.validation), network.scheme, anatomy, known)
+        validation = judge(network, parts.validation, anatomy).metrics
         delivered = deliverable(bench, original, network) if self.evaluator.quantized else network
         files = self._export(candidate.id, delivered, progress)
-        profile, answers = collect_answers(network, parts.test)
-        test = score(profile, network.scheme, anatomy)
-        predictions = answers[np.arange(len(answers)), exit_columns(profile, network.scheme)]
+        test, labels, predictions, profile = judge(network, parts.test, anatomy)
         count = bench.settings.examples if network.scheme.placed else 0
         examples = write_examples(bench.folder, candidate.id, network, parts.test, profile, count)
         finished = Candidate(settled.candidate.backbone, network.scheme)
@@ -181,8 +175,8 @@ class FinishStep:
             id=candidate.id,
             exits=network.scheme.exits,
             thresholds=network.scheme.thresholds,
-            **test_figures(test, len(parts.test)),
-            **class_figures(parts.test.labels.numpy(), predictions, parts.task.num_classes),
+            **test_figures(test, len(labels)),
+            **class_figures(labels, predictions, parts.task.num_classes),
             disagreement=self._disagreement(network),
             failure_prediction=failure_prediction(profile, network.scheme.placed),
             calibration_accuracy=calibration.accuracy if calibration else None,
@@ -255,7 +249,7 @@ def test_figures(test: Metrics, samples: int) -> dict[str, Any]:
 
     Args:
         test: Metrics on the test part.
-        samples: Number of samples in the test part.
+        samples: Number of samples in the test part; the windows of a series are one sample.
     """
     return {
         "utilization": test.utilization,

@@ -25,12 +25,11 @@ from edanas.core.types import Backbone, DataParts, SelectionScheme, Task, descri
 from edanas.evaluation.finish import read_row, recorded_row, write_row
 from edanas.evaluation.finish_step import StepAnswer, attempt_step, export_all, test_figures
 from edanas.evaluation.finish_time import NetworkPlan
-from edanas.evaluation.scoring import score
+from edanas.evaluation.judging import judge
 from edanas.evaluation.workbench import Workbench
 from edanas.executors.serial import Serial
 from edanas.exits.criteria import ScoreMargin
 from edanas.model.eenn import EENN
-from edanas.model.profiling import collect_profile
 from edanas.supernets.option_checks import LARGEST_SIDE, SMALLEST_SIDE
 from edanas.supernets.plain import PlainNetwork, plain_family
 from edanas.training.label_training import LabelTraining
@@ -256,16 +255,16 @@ class PlainNetworks:
         bench, parts = self.workbench, self.workbench.parts
         network = as_network(backbone, self.family[name], parts).to(bench.device).eval()
         anatomy = bench.anatomy(network)
-        validation = score(collect_profile(network, parts.validation), network.scheme, anatomy)
+        validation = judge(network, parts.validation, anatomy).metrics
         images, stem = parts.calibration.images, self.folder / name
         paths = export_all(self.exporters, network, name, stem, images, progress)
         files = [path.relative_to(bench.folder).as_posix() for path in paths]
-        test = score(collect_profile(network, parts.test), network.scheme, anatomy)
+        test, labels, _, _ = judge(network, parts.test, anatomy)
         return ResultRow(
             id=name,
             exits=0,
             thresholds=network.scheme.thresholds,
-            **test_figures(test, len(parts.test)),
+            **test_figures(test, len(labels)),
             validation_accuracy=validation.accuracy,
             validation_executed_macs=validation.executed_macs,
             stage_macs=anatomy.costs.stages,

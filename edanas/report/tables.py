@@ -131,8 +131,8 @@ def _in_one_line(heading: str) -> str:
 
 def _notes(result: Result, early: Sequence[ResultRow]) -> list[str]:
     """Return the notes below the table: units, calibration, broken constraints."""
-    images = result.data.get("samples", {}).get("test")
-    tested = f"Tested once, on {images} images. " if images else ""
+    samples = result.data.get("samples", {}).get("test")
+    tested = f"Tested once, on {samples} samples. " if samples else ""
     note = f"{tested}Networks with 0 early exits are single-exit networks of the same search. {CONVENTION}"
     alone = ALONE if any(row.alone for row in early) else ""
     notes = (note, COLUMNS, alone, NOTE if result.plain else "", dominated_note(early), _no_gain_note(result))

@@ -67,7 +67,7 @@ def result_content(run: FinishedRun) -> dict[str, Any]:
         "stopped": run.outcome.stopped,
         "classes": list(workbench.parts.train.classes),
         "samples": {
-            name: len(getattr(workbench.parts, name))
+            name: getattr(workbench.parts, name).wholes
             for name in ("train", "calibration", "validation", "test")
         },
         "remarks": [*run.composition.remarks, *constant_answer(workbench.parts.test, accuracies)],

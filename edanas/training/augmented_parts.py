@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from edanas.core.preprocess import by_channel, prepare
@@ -36,7 +37,13 @@ def with_copies(parts: DataParts, copies: int, names: tuple[str, ...], seed: int
     for name in HELD_OUT:
         part: ImageSet = getattr(parts, name)
         images = [part.images, *(_augmented(part, parts, names, generator) for _ in range(copies))]
-        changed[name] = replace(part, images=torch.cat(images), labels=part.labels.repeat(copies + 1))
+        windows = part.window_of
+        if windows is not None:  # a copy of a series is a series of its own
+            count = int(windows.max(initial=0)) + 1
+            windows = np.concatenate([windows + number * count for number in range(copies + 1)])
+        changed[name] = replace(
+            part, images=torch.cat(images), labels=part.labels.repeat(copies + 1), window_of=windows
+        )
     return replace(parts, **changed, copies=copies)
 
 

@@ -51,7 +51,7 @@ def test_the_convention_is_named(data: dict[str, Any]) -> None:
 
 def test_it_says_on_how_many_images_the_networks_were_tested(data: dict[str, Any]) -> None:
     assert "Tested once" not in " ".join(lines_of(data, 100))
-    assert "Tested once, on 359 images." in " ".join(lines_of(data | {"samples": {"test": 359}}, 100))
+    assert "Tested once, on 359 samples." in " ".join(lines_of(data | {"samples": {"test": 359}}, 100))
 
 
 def test_an_empty_result_makes_an_empty_table(data: dict[str, Any]) -> None:

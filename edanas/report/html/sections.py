@@ -113,8 +113,8 @@ def conclusions(result: Result, early: Sequence[ResultRow], single: Sequence[Res
         return f"<p>{NO_EARLY_EXIT if single else 'The search found no early-exit network.'}</p>"
     rows = {row.id: row for row in (chosen["accurate"], chosen["cheap"])}.values()
     lines = "".join(f"<li>{_conclusion(row, single)}</li>" for row in rows)
-    images = (result.data.get("samples") or {}).get("test")
-    tested = "Tested once" + (f", on {int(images)} images that were used for no choice" if images else "")
+    samples = (result.data.get("samples") or {}).get("test")
+    tested = "Tested once" + (f", on {int(samples)} samples that were used for no choice" if samples else "")
     outcome = verdict(result.plain, (*early, *single))
     lines += f"<li>{text(outcome)}</li>" if outcome else ""
     return f'<ul class="conclusions">{lines}</ul><p class="note">{tested}.</p>'
