@@ -22,9 +22,6 @@ from edanas.deploy.c_code.thresholds import matching_thresholds
 from edanas.deploy.manifest import check_folder, read_described, write_described
 from edanas.deploy.segments import manifest_fields
 
-FEWEST = 16
-"""The smallest number of calibration images from which scales and thresholds are set."""
-
 _MOST, _BATCH = 2000, 256
 _FORM, _VERSION = "edanas-c99", 1
 
@@ -40,6 +37,7 @@ class CExporter(Exporter):
 
     exact = False
     needs_images = True
+    fewest_images = 16
     ending = ".c99.json"
 
     def __init__(self) -> None:
@@ -128,10 +126,10 @@ class CExporter(Exporter):
                 f"{stem.name}: found no images; `c` requires labelled images for scales and thresholds, e.g. "
                 "`edanas export MODEL --to c --data FOLDER`"
             )
-        if len(calibration) < FEWEST:
+        if len(calibration) < self.fewest_images:
             raise ExportError(
                 f"{stem.name}: the calibration part is too small: found {len(calibration)} images; `c` sets "
-                f"scales and thresholds from {FEWEST} images or more"
+                f"scales and thresholds from {self.fewest_images} images or more"
             )
         return calibration, validation
 

@@ -15,7 +15,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
 from edanas.core.types import ImageSet
 from edanas.deploy.int8.matching import matching_thresholds
-from edanas.deploy.int8.network import IMAGES, QUANTIZED, int8_network, layered_network
+from edanas.deploy.int8.network import IMAGES, LEAST_IMAGES, QUANTIZED, int8_network, layered_network
 from edanas.deploy.litert_file import SegmentParts, tflite_bytes
 from edanas.deploy.litert_host import header, host_programs
 from edanas.deploy.litert_micro import MicroNetwork, arena_bytes
@@ -63,6 +63,8 @@ class LitertFiles(Exporter):
 
     name: str
     network_type: type[LitertNetwork]
+
+    takes_padding = False
 
     int8: bool
     """True if weights and features are 8-bit integers."""
@@ -180,6 +182,7 @@ class LitertInt8Exporter(LitertFiles):
     """
 
     exact = False
+    fewest_images = LEAST_IMAGES
     name = "litert-int8"
     ending = ".litert-int8.json"
     int8 = True

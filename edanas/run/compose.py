@@ -43,7 +43,7 @@ from edanas.plugins.registry import Registry
 from edanas.run.correction_check import check_corrections
 from edanas.run.image_sizes import enlargement_sentences
 from edanas.run.memory_limits import check_limits, limit_components, profile_of
-from edanas.run.sample_check import check_samples
+from edanas.run.sample_check import check_exporters, check_samples
 from edanas.surrogates.adaptive import AdaptiveSwitching
 from edanas.surrogates.counted_costs import CountedCosts
 from edanas.training.augmented_parts import with_copies
@@ -129,8 +129,10 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     indices = split_indices(loaded, settings.split, settings.seed)
     parts = parts_of(loaded, indices)
     check_samples(registry, settings, provider, parts)
+    exporters = [(each.name, make("exporter", each)) for each in _exporters(settings)]
     enlarged = enlargement_sentences(loaded.samples.images, _largest_side(space))
     parts = with_copies(parts, settings.validation_copies, settings.training.augment, settings.seed)
+    check_exporters(exporters, parts)
     duplicates = find_duplicates(loaded)
     groups = group_sentences(loaded.groups, indices)
     sentences = (*groups, *(() if settings.allow_duplicates else duplicates.sentences()))
@@ -196,7 +198,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         limits=limits,
         executor=make("executor", settings.executor),
         setter=setter,
-        exporters=tuple(make("exporter", component) for component in _exporters(settings)),
+        exporters=tuple(exporter for _, exporter in exporters),
         remarks=(
             *loaded.remarks,
             *enlarged,

@@ -1,12 +1,14 @@
-"""Check that the networks of a run classify the kind of samples in its data."""
+"""Checks that the networks and the exporters of a run take the samples in its data."""
 
-from edanas.core.contracts import SupernetProvider
+from collections.abc import Sequence
+
+from edanas.core.contracts import Exporter, SupernetProvider
 from edanas.core.errors import ConfigError
 from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.plugins.registry import Registry
 
-_KINDS = ("images (N, C, H, W), (N, H, W, C) or (N, H, W)", "series (N, L) or (N, C, L)")
+_KINDS = ("images (N, C, H, W), (N, H, W, C) or (N, H, W)", "series (N, L), (N, C, L) or (N, L, C)")
 
 
 def check_samples(
@@ -21,13 +23,43 @@ def check_samples(
     if parts.series != provider.series:
         entries = registry.entries("supernet provider")
         fitting = [e.name for e in entries if getattr(e.factory, "series", False) == parts.series]
-        bundle = ", e.g. by `--plugin signal-sm`" if parts.series else ""
+        advice = "; data.layout names the axes of series"
+        if parts.series:
+            advice = (
+                ", e.g. by `--plugin signal-sm`; data.front_end=log-mel and data.rate make pictures of "
+                "recordings"
+            )
+        if parts.front_end and not parts.series:
+            advice = "; data.front_end=raw reads sound as series"
         raise ConfigError(
             f"supernet: '{name}' classifies {_KINDS[provider.series]}, but the data has "
-            f"{_KINDS[parts.series]}; allowed: {', '.join(fitting)}{bundle}"
+            f"{_KINDS[parts.series]}; allowed: {', '.join(fitting)}{advice}"
         )
     if parts.padded and not provider.masked:
         raise ConfigError(
             f"supernet.masked: found false for '{name}', but the data has series of unequal length; allowed: "
             "true, in a supernet with this option (elastic-1d)"
         )
+
+
+def check_exporters(exporters: Sequence[tuple[str, Exporter]], parts: DataParts) -> None:
+    """Check that every exporter can write networks for the samples, so that no training is for nothing.
+
+    Args:
+        exporters: The exporters, each after its name.
+        parts: The parts of the data.
+
+    Raises:
+        ConfigError: An exporter takes no series of unequal length, or needs more calibration images.
+    """
+    for name, exporter in exporters:
+        if parts.padded and not exporter.takes_padding:
+            raise ConfigError(
+                f"exports: found '{name}', which has no masks for padding, but the data has series of "
+                "unequal length; allowed: c, onnx, pt2, or series of one length"
+            )
+        if len(parts.calibration) < exporter.fewest_images:
+            raise ConfigError(
+                f"exports: '{name}' sets scales on {exporter.fewest_images} calibration samples or more, but "
+                f"the part has {len(parts.calibration)}; allowed: more samples, or a larger split.calibration"
+            )

@@ -414,6 +414,12 @@ class Exporter(ABC):
     needs_images: ClassVar[bool] = False
     """True if `export` requires the images of `prepare`, also where `open` is not implemented."""
 
+    fewest_images: ClassVar[int] = 0
+    """The smallest number of calibration images that `export` requires; a run checks it before it trains."""
+
+    takes_padding: ClassVar[bool] = True
+    """False if the format cannot express networks for series of unequal length; a run checks it early."""
+
     ending: ClassVar[str] = ""
     """The end of the name of the file to open, after the stem, e.g. `.onnx`.
 
