@@ -21,8 +21,11 @@ from edanas.data.load_samples import as_images
 from edanas.data.pixel_range import pixel_range
 from edanas.data.sample_arrays import samples_of
 from edanas.data.sample_layout import SERIES, layout_of
+from edanas.data.sound_reading import as_sound
+from edanas.data.spectrogram import RAW
 from edanas.model.loading import load
 from edanas.model.probabilities import exit_probabilities
+from edanas.model.sound_inputs import front_end_of
 from edanas.thresholds.budgets import bound
 
 _LARGEST_SEED = 2**31 - 1
@@ -88,8 +91,9 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The search divides the samples into its own train, calibration, validation and test part.
 
         Args:
-            X: Series (N, L) or (N, C, L), a list of series (C, L_i), or images (N, C, H, W), (N, H, W, C) or
-                (N, H, W); see `edanas.search`. A table of N rows and L columns counts as N series.
+            X: Series (N, L), (N, C, L) or (N, L, C), or a list of series (C, L_i). Images are (N, C, H, W),
+                (N, H, W, C) or (N, H, W); see `edanas.search`. A table of N rows and L columns counts as N
+                series.
             y: One label (N,) for each sample: texts, whole numbers or booleans.
 
         Raises:
@@ -191,6 +195,11 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"X: found shape {X.shape}; allowed: ({', '.join(self._layout)}), the axes of the samples in "
                 "`fit`"
             )
+        if (front_end := front_end_of(self.network_)) is not None:
+            pictures = np.stack([front_end.picture(as_sound(np.asarray(each))) for each in X])
+            return pictures if front_end.kind == RAW else pictures[:, None]
+        if self._layout == "NLC":
+            return [each.T for each in X] if isinstance(X, list) else X.swapaxes(1, 2)
         if self._layout in SERIES:
             return X
         network = self.network_

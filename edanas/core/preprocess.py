@@ -154,8 +154,9 @@ def stated_preprocessing(parts: DataParts, resolution: int) -> dict[str, Any]:
     images = parts.train.images
     height, width = images.shape[2:]
     if parts.series:
-        return series_fields(width, resolution, padded=parts.padded)
-    fields = preprocessing_fields((width, height), images.shape[1], resolution)
+        fields = series_fields(width, resolution, padded=parts.padded)
+    else:
+        fields = preprocessing_fields((width, height), images.shape[1], resolution)
     return {**fields, "front_end": dict(parts.front_end)} if parts.front_end else fields
 
 

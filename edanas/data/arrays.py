@@ -18,26 +18,32 @@ from edanas.data.named_arrays import set_of_arrays
 from edanas.data.parquet_files import set_of_parquet
 from edanas.data.sample_set import SampleSet
 from edanas.data.sample_store import stored_set
+from edanas.data.sound_reading import SoundReading
 
 
 class ArraySource(DataSource):
     """Base class of data sets whose samples are arrays of numbers.
 
     Args:
-        layout: The order of the axes: `NCHW`, `NHWC` or `NHW` for images, `NCL` or `NL` for series; `auto`,
-            the default, concludes it from the shape where that is safe.
+        layout: The order of the axes: `NCHW`, `NHWC` or `NHW` for images, `NCL`, `NLC` or `NL` for series;
+            `auto`, the default, concludes it from the shape where that is safe.
         range: The values of black and white pixels; empty, the default, if the values show it.
         channels: `grey`, `rgb`, or `auto` (default): grey if every image is grey.
+        front_end: `log-mel` or `mfcc` for series that are recordings, which become pictures; empty, the
+            default, for other data. See `edanas.data.sound.SoundFolder`.
+        rate: Sampling rate of the recordings in hertz; required with `front_end`.
 
     Raises:
-        ConfigError: `channels` is unknown.
+        ConfigError: `channels` or `front_end` is unknown, or there is no rate.
     """
 
     surveyed = True
 
-    def __init__(self, layout: str, range: Sequence[float], channels: str) -> None:  # noqa: A002
+    def __init__(self, layout: str, range: Sequence[float], channels: str, front_end: str, rate: int) -> None:  # noqa: A002
         check_channels(channels)
-        self.reading = Reading(layout, range, channels)
+        if front_end and not rate:
+            raise ConfigError("data.rate: found 0; allowed with data.front_end: the rate of the arrays")
+        self.reading = Reading(layout, range, channels, SoundReading(front_end, rate) if front_end else None)
 
     @abstractmethod
     def read(self) -> SampleSet:
@@ -71,6 +77,8 @@ class Arrays(ArraySource):
         layout: See `ArraySource`.
         range: See `ArraySource`.
         channels: See `ArraySource`.
+        front_end: See `ArraySource`.
+        rate: See `ArraySource`.
 
     Raises:
         ConfigError: `digest` is empty, or `channels` is unknown.
@@ -83,8 +91,10 @@ class Arrays(ArraySource):
         layout: str = "auto",
         range: Sequence[float] = (),  # noqa: A002 - the option's name
         channels: str = "auto",
+        front_end: str = "",
+        rate: int = 0,
     ) -> None:
-        super().__init__(layout, range, channels)
+        super().__init__(layout, range, channels, front_end, rate)
         if not digest:
             raise ConfigError("data.digest: found nothing; arrays are passed as `edanas.search(data=(X, y))`")
         self.digest = digest
@@ -102,6 +112,8 @@ class Npz(ArraySource):
         layout: See `ArraySource`.
         range: See `ArraySource`.
         channels: See `ArraySource`.
+        front_end: See `ArraySource`.
+        rate: See `ArraySource`.
         group: Name of the array with the group of each sample; empty, the default, for `groups`, if present.
 
     Raises:
@@ -116,8 +128,10 @@ class Npz(ArraySource):
         range: Sequence[float] = (),  # noqa: A002 - the option's name
         channels: str = "auto",
         group: str = "",
+        front_end: str = "",
+        rate: int = 0,
     ) -> None:
-        super().__init__(layout, range, channels)
+        super().__init__(layout, range, channels, front_end, rate)
         self.path, self.group = _required(path, "an .npz file"), group
 
     def read(self) -> SampleSet:
@@ -143,6 +157,8 @@ class Parquet(ArraySource):
         layout: See `ArraySource`.
         range: See `ArraySource`.
         channels: See `ArraySource`.
+        front_end: See `ArraySource`.
+        rate: See `ArraySource`.
         group: Name of the column with the group of each sample; empty, the default, means no groups.
 
     Raises:
@@ -157,8 +173,10 @@ class Parquet(ArraySource):
         range: Sequence[float] = (),  # noqa: A002 - the option's name
         channels: str = "auto",
         group: str = "",
+        front_end: str = "",
+        rate: int = 0,
     ) -> None:
-        super().__init__(layout, range, channels)
+        super().__init__(layout, range, channels, front_end, rate)
         self.path, self.group = _required(path, "a folder of parquet files"), group
 
     def read(self) -> SampleSet:

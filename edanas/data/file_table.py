@@ -1,17 +1,19 @@
-"""Tables with a column of paths of images and a column of labels: CSV files, and tables of pandas."""
+"""Tables of paths of images or recordings and their labels: CSV files, and tables of pandas."""
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edanas.core.errors import ConfigError, DataError, near_miss
 from edanas.data.class_labels import ClassLabels, plain_labels
 from edanas.data.decoding import SUFFIXES
+from edanas.data.grouping import groups_of
 from edanas.data.joined_parts import check_part_labels
 from edanas.data.named_arrays import GROUP_NAMES, LABEL_NAMES, PART_NAMES
 from edanas.data.part_names import part_of
+from edanas.data.sound_files import SUFFIXES as SOUND_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,14 @@ def table_of_csv(path: Path, path_column: str = "", label_column: str = "", grou
     """
     columns = _read_csv(path)
     return file_table(columns, path.parent, path_column, label_column, group, place=str(path))
+
+
+def grouped_table(path: Path, path_column: str, label_column: str, group: str) -> FileTable:
+    """Return the files in a CSV file; `group` is a column, or a pattern in paths. See `table_of_csv`."""
+    if not any(character in group for character in "()[]\\^$*+?{}|"):
+        return table_of_csv(path, path_column, label_column, group)
+    table = table_of_csv(path, path_column, label_column)
+    return replace(table, groups=groups_of(table.names, group))
 
 
 def file_table(
@@ -128,13 +138,19 @@ def _typed(values: Sequence[str]) -> list[Any]:
 
 
 def _path_column(columns: dict[str, list[Any]], place: str) -> str:
+    endings = SUFFIXES | SOUND_SUFFIXES
+
     def is_path(value: Any) -> bool:
-        return isinstance(value, str | Path) and Path(value).suffix.lower() in SUFFIXES
+        return isinstance(value, str | Path) and Path(value).suffix.lower() in endings
 
     names = [name for name, values in columns.items() if values and all(map(is_path, values))]
     if len(names) == 1:
         return names[0]
-    problem = f"several columns of paths ({', '.join(names)})" if names else "no column of paths of images"
+    problem = (
+        f"several columns of paths ({', '.join(names)})"
+        if names
+        else "no column of paths of images or recordings"
+    )
     raise DataError(
         f"{place}: found {problem} among {', '.join(map(str, columns))}; add --set data.path_column=NAME"
     )

@@ -9,8 +9,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.types import LoadedData, Survey
 from edanas.data.auto_preset import survey_files
 from edanas.data.decoding import Fit
-from edanas.data.file_table import FileTable, table_of_csv
-from edanas.data.grouping import groups_of
+from edanas.data.file_table import FileTable, grouped_table
 from edanas.data.load_files import check_channels, load_files
 
 
@@ -72,13 +71,7 @@ class ImageTable(DataSource):
         return load_files(self._table(), fit, self.channels, skip_unreadable=self.skip_unreadable)
 
     def _table(self) -> FileTable:
-        is_pattern = any(character in self.group for character in "()[]\\^$*+?{}|")
-        table = table_of_csv(self.path, *self.columns, "" if is_pattern else self.group)
-        if not is_pattern:
-            return table
-        return FileTable(
-            table.files, table.names, table.labels, table.parts, groups_of(table.names, self.group)
-        )
+        return grouped_table(self.path, *self.columns, self.group)
 
 
 @hookimpl

@@ -81,6 +81,11 @@ def part_of_columns(data: Any, part: str = "", group: str = "") -> tuple[PartSam
     if group and group not in columns:
         raise ConfigError(f"data.group: found no column '{group}'.{near_miss(group, columns)}")
     images, labels = _column(data, "samples", SAMPLE_NAMES), _column(data, "labels", LABEL_NAMES)
+    if type(data.features[images]).__name__ == "Audio":
+        raise DataError(
+            f"data: found sound in the column '{images}'; allowed: files of recordings in a folder or in a "
+            "table of paths and labels, or arrays with data.front_end and data.rate"
+        )
     samples = spooled(as_array(row[images]) for row in data.select_columns([images]).with_format(None))
     groups = plain_labels(list(data[group])) if group else ()
     names = tuple(map(str, getattr(data.features[labels], "names", None) or ()))

@@ -1,7 +1,7 @@
 """Union of the samples of several parts, with checks of their labels."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import numpy.typing as npt
 from edanas.core.errors import DataError
 from edanas.data.class_labels import ClassLabels, all_missing
 from edanas.data.part_names import part_of
-from edanas.data.sample_set import Samples, SampleSet, UnequalSamples
+from edanas.data.sample_arrays import are_one_kind
+from edanas.data.sample_set import EqualSamples, Samples, SampleSet, UnequalSamples
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,17 @@ def _parts_of(samples: PartSamples) -> list[str]:
 def _joined(parts: Sequence[Samples]) -> Samples:
     first = parts[0]
     for other in parts[1:]:
-        if other.dtype != first.dtype or len(other[0].shape) != len(first[0].shape):
+        if not are_one_kind(other.dtype, first.dtype) or len(other[0].shape) != len(first[0].shape):
             raise DataError(
                 f"samples: one part has {first.dtype} of shape {first[0].shape}, and another has "
                 f"{other.dtype} of shape {other[0].shape}; allowed: parts with samples of the same kind"
             )
     if len(parts) == 1:
         return first
+    if len({part.dtype for part in parts}) > 1:
+        common = np.result_type(*(part.dtype for part in parts))
+        parts = [_converted(part, common) for part in parts]
+        first = parts[0]
     if first.shape is not None and all(part.shape == first.shape for part in parts):
         return JoinedSamples(tuple(parts))
     values = np.concatenate([_values(part).reshape(-1) for part in parts])
@@ -171,6 +176,11 @@ class JoinedSamples:
     def pieces(self) -> Iterator[npt.NDArray[Any]]:
         """See `Samples.pieces`."""
         return (piece for part in self.parts for piece in part.pieces())
+
+
+def _converted(samples: Samples, dtype: np.dtype[Any]) -> Samples:
+    values = _values(samples).astype(dtype)
+    return replace(samples, values=values) if isinstance(samples, UnequalSamples) else EqualSamples(values)
 
 
 def _values(samples: Samples) -> npt.NDArray[Any]:

@@ -15,8 +15,10 @@ from edanas.data.image_array import Pixels
 from edanas.data.long_series import cut_long
 from edanas.data.pixel_range import PixelRange, pixel_range
 from edanas.data.sample_layout import SERIES, layout_of
-from edanas.data.sample_set import Samples, SampleSet
+from edanas.data.sample_set import Samples, SampleSet, UnequalSamples
 from edanas.data.series import as_series
+from edanas.data.sound_reading import SoundReading, as_sound
+from edanas.data.spectrogram import FrontEnd
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Reading:
         layout: Order of the axes; see `edanas.data.sample_layout.layout_of`.
         range: Values of black and white pixels; see `edanas.data.pixel_range.pixel_range`.
         channels: `grey`, `rgb` or `auto`; see `edanas.data.folder.Folder`.
+        sound: Reading of series that are recordings; `None`, the default, for other data.
 
     Example:
         >>> Reading(layout="NHWC").range
@@ -36,6 +39,7 @@ class Reading:
     layout: str = "auto"
     range: Sequence[float] = ()
     channels: str = "auto"
+    sound: SoundReading | None = None
 
 
 def load_samples(samples: SampleSet, fit: Fit, reading: Reading) -> LoadedData:
@@ -49,18 +53,55 @@ def load_samples(samples: SampleSet, fit: Fit, reading: Reading) -> LoadedData:
     Raises:
         DataError: The samples cannot be read as images or series.
     """
+    if reading.sound is not None:
+        return _load_sound(samples, reading.sound, fit if isinstance(fit, int) else max(fit))
     order = layout_of(samples.samples, reading.layout)
     if order in SERIES:
-        samples = cut_long(samples)
+        samples, order = _long_series(samples, order)
         values, sentences = as_series(samples.samples, order)
     else:
         decoded = convert_arrays(_images_of(samples, order, reading), fit, reading.channels)
         values, sentences = decoded.images, decoded.remarks
         _check_constant(values)
+    return _loaded(samples, values, sentences)
+
+
+def _loaded(
+    samples: SampleSet, values: torch.Tensor, sentences: Sequence[str], front_end: FrontEnd | None = None
+) -> LoadedData:
     labels = samples.labels
-    loaded = ImageSet(values, torch.from_numpy(np.array(labels.codes)), labels.names, labels.other_values)
-    remarks = (*samples.remarks, *sentences)
-    return LoadedData(loaded, samples.parts, remarks, samples.names, samples.groups)
+    codes = torch.from_numpy(np.array(labels.codes))
+    loaded = ImageSet(values, codes, labels.names, labels.other_values, samples.window_of)
+    remarks, fields = (*samples.remarks, *sentences), front_end.to_json() if front_end else {}
+    return LoadedData(loaded, samples.parts, remarks, samples.names, samples.groups, fields)
+
+
+def _load_sound(samples: SampleSet, reading: SoundReading, size: int = 0) -> LoadedData:
+    """Return recordings as pictures, or as series of one length.
+
+    Raises:
+        DataError: The samples are no recordings, or a value is not finite.
+    """
+    recordings = [as_sound(samples.samples[row]) for row in range(len(samples))]
+    for row, sound in enumerate(recordings):
+        shape = samples.samples[row].shape
+        if len(shape) > 2 or not len(sound) or not np.isfinite(sound).all():
+            raise DataError(
+                f"samples: row {row} of shape {shape} is no recording; allowed: finite numbers (L,) or (C, L)"
+            )
+    names = samples.names or [f"row {row}" for row in range(len(samples))]
+    values, sentences, front_end = reading.samples(
+        [(sound, reading.rate) for sound in recordings], names, "samples", size
+    )
+    return _loaded(samples, values, sentences, front_end)
+
+
+def _long_series(samples: SampleSet, order: str) -> tuple[SampleSet, str]:
+    """Return series with channels first, whose longest are cut into windows, and the order of their axes."""
+    if order == "NLC":
+        swapped = [samples.samples[row].T for row in range(len(samples))]
+        samples, order = replace(samples, samples=UnequalSamples.of(swapped)), "NCL"
+    return cut_long(samples), order
 
 
 def _images_of(samples: SampleSet, order: str, reading: Reading) -> "_Images":
@@ -113,9 +154,14 @@ def survey_samples(samples: SampleSet, reading: Reading) -> Survey:
     """
     names = samples.labels.names
     classes, parts = [names[code] for code in samples.labels.codes], samples.parts.tolist()
+    if reading.sound is not None:
+        recorded = _load_sound(samples, reading.sound).samples.images
+        side, is_raw = recorded.shape[3], recorded.is_floating_point()
+        surveyed = survey_of(classes, parts, [((side, side), True)])
+        return replace(surveyed, sound=not is_raw, length=side if is_raw else 0)
     order = layout_of(samples.samples, reading.layout)
     if order in SERIES:
-        samples = cut_long(samples)
+        samples, order = _long_series(samples, order)
         classes = [names[code] for code in samples.labels.codes]
         parts = samples.parts.tolist()
         lengths = valid_lengths(as_series(samples.samples, order)[0])

@@ -53,7 +53,7 @@ def set_of_arrays(arrays: Mapping[str, Any], group: str = "", place: str = "data
         >>> set_of_arrays(digits).parts.tolist()
         ['train', 'train', 'train', 'train']
     """
-    roles = {name: _role(name, group) for name in arrays}
+    roles = {name: role_of(name, group) for name in arrays}
     if group and "groups" not in {role for _, role in roles.values()}:
         raise ConfigError(f"data.group: {place} has no array '{group}'.{near_miss(group, list(arrays))}")
     parts: dict[str, dict[str, str]] = {}
@@ -85,8 +85,17 @@ def _part(part: str, rows: Mapping[str, Any], names: Mapping[str, str], place: s
     return PartSamples(part, samples, columns["labels"], columns.get("groups", ()), columns.get("parts", ()))
 
 
-def _role(name: str, group: str) -> tuple[str, str]:
-    """Return the part and the role of an array by its name; the role is empty if the name is not usual."""
+def role_of(name: str, group: str = "") -> tuple[str, str]:
+    """Return the part and the role of an array by its name; the role is empty if the name is not usual.
+
+    Args:
+        name: Name of the array.
+        group: Name of the array of groups; empty for the usual names.
+
+    Example:
+        >>> role_of("X_test"), role_of("labels"), role_of("arr_0")
+        (('test', 'samples'), ('', 'labels'), ('', 'samples'))
+    """
     if group and name == group:
         return "", "groups"
     words = [word for word in re.split(r"[\W_]+", name.lower()) if word]

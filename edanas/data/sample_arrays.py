@@ -74,35 +74,63 @@ def spooled(arrays: Iterable[npt.NDArray[Any]], name: str = "samples") -> Sample
     folder = home() / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:  # a map of the file outlives the object
-        return _mapped(file, *_written(file, arrays, name))
+        types, shapes = _written(file, arrays, name)
+        if len(set(types)) == 1:
+            return _mapped(file, types[0], shapes)
+        common = np.result_type(*types)
+        with tempfile.TemporaryFile(dir=folder) as converted:
+            file.seek(0)
+            for dtype, shape in zip(types, shapes, strict=True):
+                values = np.frombuffer(file.read(int(np.prod(shape)) * dtype.itemsize), dtype)
+                converted.write(values.astype(common).data)
+            return _mapped(converted, common, shapes)
 
 
 def _written(
     file: IO[bytes], arrays: Iterable[npt.NDArray[Any]], name: str
-) -> tuple[np.dtype[Any], list[tuple[int, ...]]]:
-    """Write arrays to a file; return their type and the shape of each. See `spooled`."""
+) -> tuple[list[np.dtype[Any]], list[tuple[int, ...]]]:
+    """Write arrays to a file; return type and shape of each. See `spooled`."""
     shapes: list[tuple[int, ...]] = []
-    dtype: np.dtype[Any] | None = None
+    types: list[np.dtype[Any]] = []
     for row, array in enumerate(arrays):
         _check_type(array, f"{name}: row {row}")
-        if dtype is None:
-            dtype = array.dtype
-        if array.dtype != dtype:
-            if not np.can_cast(array.dtype, dtype):
-                raise DataError(
-                    f"{name}: row {row} has numbers of type {array.dtype}, and row 0 of type {dtype}"
-                )
-            array = array.astype(dtype)
+        whole = array.ndim <= 2  # a row of a series may happen to have whole numbers
+        if types and not are_one_kind(array.dtype, types[0], whole_numbers=whole):
+            raise DataError(
+                f"{name}: row {row} has numbers of type {array.dtype}, and row 0 of type {types[0]}; "
+                "allowed: rows of one kind of numbers"
+            )
         if shapes and array.ndim != len(shapes[0]):
             raise DataError(
                 f"{name}: row {row} has shape {array.shape}, and row 0 has shape {shapes[0]}; allowed: "
                 "samples with the same number of axes"
             )
+        types.append(array.dtype)
         shapes.append(array.shape)
         file.write(np.ascontiguousarray(array).data)
-    if dtype is None:
+    if not types:
         raise DataError(f"{name}: found none; allowed: one or more")
-    return dtype, shapes
+    return types, shapes
+
+
+def are_one_kind(one: np.dtype[Any], other: np.dtype[Any], *, whole_numbers: bool = False) -> bool:
+    """Return True if numbers of two types may be joined: both are floats, or both are integers.
+
+    Bytes join bytes only, since they are pixels from 0 to 255, and other numbers may be pixels from 0 to 1.
+
+    Args:
+        one: A type.
+        other: Another type.
+        whole_numbers: True if integers may join floats.
+
+    Example:
+        >>> are_one_kind(np.dtype(np.float32), np.dtype(float)), are_one_kind(np.dtype(float), np.dtype(int))
+        (True, False)
+    """
+    if one == other:
+        return True
+    is_float = one.kind == "f", other.kind == "f"
+    return min(one.itemsize, other.itemsize) > 1 and (whole_numbers or is_float[0] == is_float[1])
 
 
 def _mapped(file: IO[bytes], dtype: np.dtype[Any], shapes: list[tuple[int, ...]]) -> Samples:

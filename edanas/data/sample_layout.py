@@ -1,12 +1,14 @@
 """Order of the axes of samples: images with channels first or last, grey images, or series."""
 
+import numpy as np
+
 from edanas.core.errors import ConfigError, DataError, near_miss
 from edanas.data.sample_set import Samples
 
-LAYOUTS = ("auto", "NCHW", "NHWC", "NHW", "NCL", "NL")
+LAYOUTS = ("auto", "NCHW", "NHWC", "NHW", "NCL", "NLC", "NL")
 """Allowed values of the option `layout`: N samples, C channels, height H and width W, or length L."""
 
-IMAGES, SERIES = ("NCHW", "NHWC", "NHW"), ("NCL", "NL")
+IMAGES, SERIES = ("NCHW", "NHWC", "NHW"), ("NCL", "NLC", "NL")
 
 _COLOURS = (1, 3, 4)
 """Numbers of channels of an image: grey, red, green and blue, and these with transparency."""
@@ -15,9 +17,10 @@ _COLOURS = (1, 3, 4)
 def layout_of(samples: Samples, layout: str = "auto") -> str:
     """Return the order of the axes of samples, as far as it is safe to conclude it from shape and type.
 
-    Arrays of rank 2 are series (N, L). Arrays of bytes of rank 3 are grey images (N, H, W), other arrays of
-    rank 3 are series (N, C, L) unless both axes are equal. Arrays of rank 4 are images, whose axis of
-    1, 3 or 4 is the axis of channels.
+    Arrays of rank 2 are series (N, L). Arrays of rank 3 are grey images (N, H, W) if their values are
+    unsigned bytes or booleans; otherwise they are series (N, C, L) with more values than channels. For series
+    of unequal length, the axis that varies is L. Arrays of rank 4 are images, whose axis of 1, 3 or 4 is the
+    axis of channels.
 
     Args:
         samples: The samples.
@@ -52,15 +55,20 @@ def layout_of(samples: Samples, layout: str = "auto") -> str:
         return _of_rank_three(shapes)
     raise DataError(
         f"samples: found shape {_text(shapes[0])}; allowed: images (N, C, H, W), (N, H, W, C) or (N, H, W), "
-        "and series (N, C, L) or (N, L)"
+        "and series (N, C, L), (N, L, C) or (N, L)"
     )
 
 
 def _of_rank_two(samples: Samples, shapes: list[tuple[int, ...]]) -> str:
-    if samples.dtype.itemsize == 1:
+    if samples.dtype in (np.uint8, np.bool_):
         return "NHW"
+    first, last = ({shape[axis] for shape in shapes} for axis in (0, 1))
+    if len(first) != len(last) and 1 in (len(first), len(last)):
+        return "NCL" if len(first) == 1 else "NLC"
     if all(height == width for height, width in shapes):
-        raise _unclear(shapes[0], ("NHW", "NCL"))
+        raise _unclear(shapes[0], ("NHW", "NCL", "NLC"))
+    if all(channels > length for channels, length in shapes):
+        raise _unclear(shapes[0], ("NCL", "NLC"))
     return "NCL"
 
 
@@ -77,9 +85,10 @@ def _of_rank_three(shapes: list[tuple[int, ...]]) -> str:
     )
 
 
-def _unclear(shape: tuple[int, ...], layouts: tuple[str, str]) -> DataError:
+def _unclear(shape: tuple[int, ...], layouts: tuple[str, ...]) -> DataError:
     choices = " or ".join(f"data.layout={each}" for each in layouts)
-    return DataError(f"samples: the axes of shape {_text(shape)} have two readings; add --set {choices}")
+    number = "two" if len(layouts) == 2 else "three"
+    return DataError(f"samples: the axes of shape {_text(shape)} have {number} readings; add --set {choices}")
 
 
 def _shapes(samples: Samples) -> list[tuple[int, ...]]:

@@ -57,8 +57,9 @@ padding is masked.',))
             )
     longest = max(array.shape[1] for array in arrays)
     values = np.full((len(arrays), channels, 1, longest), np.nan, dtype=np.float32)
-    for row, array in enumerate(arrays):
-        values[row, :, 0, : array.shape[1]] = array
+    with np.errstate(over="ignore"):  # values beyond float32 are infinite, which is an error
+        for row, array in enumerate(arrays):
+            values[row, :, 0, : array.shape[1]] = array
     series = torch.from_numpy(values)
     lengths = valid_lengths(series)
     check_finite(series, lengths)

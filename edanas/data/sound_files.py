@@ -71,12 +71,17 @@ def _check_whole(path: Path) -> None:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            if file.read(4) != b"RIFF":
+            form, wide = file.read(4), 0
+            if form not in (b"RIFF", b"RF64"):
                 return
             file.seek(12)
             while len(header := file.read(8)) == 8:
                 name, length = struct.unpack("<4sI", header)
+                if name == b"ds64" and form == b"RF64":  # sizes of 64 bits: of the file, then of the sound
+                    wide = struct.unpack("<8xQ", file.read(16))[0]
+                    length -= 16
                 if name == b"data":
+                    length = wide or length
                     left = size - file.tell()
                     if length not in _UNKNOWN_SIZES and left < length:
                         stated = f"its header states {length:,} bytes of sound, and {left:,} follow"

@@ -11,8 +11,11 @@ import numpy.typing as npt
 
 from edanas.core.errors import ConfigError, near_miss
 
-KINDS = ("log-mel", "mfcc")
-"""Front ends that turn sound into pictures."""
+RAW = "raw"
+"""The front end that leaves sound as a series."""
+
+KINDS = ("log-mel", "mfcc", RAW)
+"""Front ends: two that turn sound into pictures, and `RAW`."""
 
 RANGE = 80.0
 """Range of the levels in decibels below the loudest level of a recording; lower levels are black."""
@@ -29,7 +32,7 @@ class FrontEnd:
     """A front end: windows of sound, their spectra, mel filters, logarithm, and for MFCC a cosine transform.
 
     Args:
-        kind: `log-mel` or `mfcc`.
+        kind: `log-mel` or `mfcc` for pictures, or `raw` for series.
         rate: Sampling rate in hertz.
         length: Number of values of a recording; others are cropped in the middle or padded with zeros.
         side: Number of frames, and of mel filters: height and width of the picture.
@@ -65,6 +68,8 @@ class FrontEnd:
         of magnitudes. Filters need their weights that are not zero. The cosine transform of MFCC is a matrix
         product. Sorensen et al., 1987, need about half for the Fourier transform.
         """
+        if self.kind == RAW:
+            return 0
         size, bins = self.window, self.window // 2 + 1
         filters = int(np.count_nonzero(mel_filters(self.side, size, self.rate)))
         cosine = self.side**2 if self.kind == "mfcc" else 0
@@ -79,13 +84,15 @@ class FrontEnd:
         """Return the front end as values of JSON, with its multiply-adds."""
         return {**asdict(self), "macs": self.macs}
 
-    def picture(self, sound: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    def picture(self, sound: npt.NDArray[np.floating]) -> npt.NDArray[Any]:
         """Return the picture (side, side) of a recording (n,): rows are mel filters or coefficients.
 
-        The lowest filter is the last row, and time runs from left to right. Levels are relative to
-        the loudest level of the recording, so that its volume does not matter.
+        The lowest filter is the last row, and time runs from left to right. Levels are relative to the
+        loudest level of the recording, so that its volume does not matter. `raw` returns a series (1, L).
         """
         fitted = fit_length(np.asarray(sound, dtype=np.float64), self.length)
+        if self.kind == RAW:
+            return fitted.astype(np.float32)[None]
         size, hop = self.window, self.length / self.side
         padded = np.pad(fitted, size // 2)
         starts = (np.arange(self.side) * hop + hop / 2).astype(int)

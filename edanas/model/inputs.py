@@ -139,6 +139,8 @@ def batches(images: object, form: InputForm, size: int) -> Iterator[torch.Tensor
         DataError: `images` or one of its items is not an image or a batch of images. The message has the
             item's number, from 1.
     """
+    if hasattr(images, "to_numpy"):  # pandas
+        images = images.to_numpy()
     if isinstance(images, torch.Tensor | np.ndarray):
         yield from (part for part in torch.split(form.batch(images, whole=True), size) if len(part))
         return

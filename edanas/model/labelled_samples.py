@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from edanas.data.folder_layout import quoted
 from edanas.data.splits import PARTS, split
 from edanas.model.eenn import EENN
 from edanas.model.inputs import InputForm
+from edanas.model.sound_inputs import front_end_of
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import Registry
 
@@ -139,7 +141,7 @@ def _source(
 ) -> Settings | Component:
     """Return the settings of the network's run if `data` is the data of that run, else the data set.
 
-    Images of the user from outside the run are read with the channels of the network.
+    Samples of the user from outside the run are read with the channels or the front end of the network.
     """
     settings = _run_settings(model)
     if data is None and settings is None:
@@ -150,10 +152,14 @@ def _source(
     own = settings is not None and (data is None or _is_run_data(registry, settings, data))
     component = _component(registry, settings.data if own and settings else Component(str(data)))
     options = registry.parameters("data set", component.name)
-    colours = "grey" if len(network.mean) == 1 else "rgb"
-    channels = {"channels": colours} if "channels" in options and not own else {}
+    reading: dict[str, Any] = {"channels": "grey" if len(network.mean) == 1 else "rgb"}
+    if front_end := front_end_of(network):
+        seconds = front_end.length / front_end.rate
+        reading |= {"front_end": front_end.kind, "rate": front_end.rate, "seconds": seconds}
+        reading["side"] = front_end.side
+    reading = {} if own else {name: value for name, value in reading.items() if name in options}
     skip = {"skip_unreadable": True} if "skip_unreadable" in options and skip_unreadable else {}
-    component = Component(component.name, {**channels, **component.options, **skip})
+    component = Component(component.name, {**reading, **component.options, **skip})
     return replace(settings, data=component) if own and settings else component
 
 

@@ -18,7 +18,7 @@ from edanas.data.sound_files import SUFFIXES as SOUND_SUFFIXES
 from edanas.model.agreement_audit import agreement_holder, differences
 from edanas.model.anatomy import Anatomy
 from edanas.model.eenn import EENN
-from edanas.model.series_files import series_batches
+from edanas.model.series_files import ENDINGS, array_batches
 from edanas.model.sound_inputs import front_end_of, sound_pictures
 from edanas.model.windows import windows
 from edanas.thresholds.agreement import AgreementHolder
@@ -80,9 +80,9 @@ def stream(
 
     Args:
         network: A network in eval mode.
-        source: Path of an image file; path of a folder, whose images are found in it and in all folders
-            below; a list of such paths; or an iterable of images (see `EENN.predict`) or of pairs (name,
-            image). With `window`, an iterable of chunks; see `edanas.model.windows.windows`.
+        source: Path of an image file or of a file of NumPy; path of a folder, whose images are found in it
+            and in all folders below; a list of such paths; or an iterable of images (see `EENN.predict`) or
+            of pairs (name, image). With `window`, an iterable of chunks; see `edanas.model.windows.windows`.
         batch_size: Largest number of images read and computed at once.
         compact: See `EENN.predict`.
         progress: Display for a progress bar; `None`, the default, displays no bar.
@@ -259,7 +259,11 @@ def _windowed(network: EENN, chunks: Source, window: int | None, hop: int | None
             f"source: found a {type(chunks).__name__}; allowed with `window`: an iterable of chunks"
         )
     parts = windows(chunks, len(network.mean), window, window if hop is None else hop)
-    return parts if front_end is None else ((name, front_end.picture(part[0])) for name, part in parts)
+    return (
+        parts
+        if front_end is None or network.series
+        else ((name, front_end.picture(part[0])) for name, part in parts)
+    )
 
 
 _Named = list[tuple[str, Any]]
@@ -301,11 +305,13 @@ def _reader(
     """
     paths = [source] if isinstance(source, str | Path) else source
     if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | Path) for each in paths):
-        if (front_end := front_end_of(network)) is not None:
+        front_end = front_end_of(network)
+        is_array = all(str(each).lower().endswith(ENDINGS) for each in paths)
+        if front_end is not None and not (network.series and is_array):
             recordings = image_files(paths, SOUND_SUFFIXES)
             return lambda size: sound_pictures(front_end, recordings, size, on_unreadable), len(recordings)
-        if network.series:
-            return partial(series_batches, paths), None
+        if network.series or is_array:
+            return partial(array_batches, paths, series=network.series), None
         files = image_files(paths)
         return lambda size: _from_files(network, files, size, on_unreadable), len(files)
     if not isinstance(paths, Iterable):

@@ -1,4 +1,4 @@
-"""Series to classify from files of NumPy."""
+"""Series and images to classify from files of NumPy."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -9,38 +9,42 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import DataError
+from edanas.data.named_arrays import SAMPLE_NAMES, role_of
 
 ENDINGS = (".npy", ".npz")
 """Endings of the files."""
 
-NAMES = ("x", "X", "x_test", "X_test", "series", "data", "arr_0")
-"""Names of the array with the series in an `.npz` file, the first that exists."""
+_PARTS = ("", "test", "validation", "train")
+"""Parts of an `.npz` file, in the order in which the first that exists is read."""
 
 
-def series_batches(
-    paths: Sequence[str | Path], size: int
+def array_batches(
+    paths: Sequence[str | Path], size: int, *, series: bool
 ) -> Iterator[tuple[int, list[tuple[str, npt.NDArray[Any]]]]]:
-    """Read the series of files in order, batch by batch.
+    """Read the samples of files in order, batch by batch.
 
     Args:
-        paths: Paths of `.npy` and `.npz` files with series (N, C, L) or (N, L).
-        size: Largest number of series of a batch.
+        paths: Paths of `.npy` and `.npz` files with series (N, C, L), (N, L, C) or (N, L). Images are
+            (N, C, H, W), (N, H, W, C) or (N, H, W). The array of an `.npz` file has a name as in training;
+            see `edanas.data.named_arrays.set_of_arrays`.
+        size: Largest number of samples of a batch.
+        series: True for series, false for images.
 
     Yields:
-        For each batch, its number of series, and a list with name and series. The name is the path and the
+        For each batch, its number of samples, and a list with name and sample. The name is the path and the
         row, from 0.
 
     Raises:
-        DataError: A file cannot be read, or has no array of series.
+        DataError: A file cannot be read, or has no array of samples.
     """
     for path in map(Path, paths):
-        series = _series(path)
-        for start in range(0, len(series), size):
-            rows = range(start, min(start + size, len(series)))
-            yield len(rows), [(f"{path}[{row}]", series[row]) for row in rows]
+        samples = _samples(path, series=series)
+        for start in range(0, len(samples), size):
+            rows = range(start, min(start + size, len(samples)))
+            yield len(rows), [(f"{path}[{row}]", samples[row]) for row in rows]
 
 
-def _series(path: Path) -> npt.NDArray[Any]:
+def _samples(path: Path, *, series: bool) -> npt.NDArray[Any]:
     if path.suffix.lower() not in ENDINGS:
         raise DataError(
             f"{path}: found no file of series; allowed: {' or '.join(ENDINGS)}, since the network classifies "
@@ -52,13 +56,16 @@ def _series(path: Path) -> npt.NDArray[Any]:
             array = content
         else:
             with content:
-                name = next((each for each in NAMES if each in content.files), None)
+                by_part = {role_of(name)[0]: name for name in content.files if role_of(name)[1] == "samples"}
+                name = next((by_part[part] for part in _PARTS if part in by_part), None)
                 if name is None:
                     listed = ", ".join(content.files) or "nothing"
-                    raise DataError(f"{path}: found {listed}; allowed: an array named {', '.join(NAMES)}")
+                    usual = ", ".join(SAMPLE_NAMES)
+                    raise DataError(f"{path}: found {listed}; allowed: an array named {usual}")
                 array = content[name]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be read as a file of NumPy: {error}") from error
-    if array.ndim not in (2, 3):
-        raise DataError(f"{path}: found shape {array.shape}; allowed: (N, C, L) or (N, L)")
+    if array.ndim not in ((2, 3) if series else (3, 4)):
+        allowed = "(N, C, L) or (N, L)" if series else "(N, C, H, W), (N, H, W, C) or (N, H, W)"
+        raise DataError(f"{path}: found shape {array.shape}; allowed: {allowed}")
     return array

@@ -7,10 +7,11 @@ import torch
 
 from edanas.core.errors import DataError
 from edanas.core.series import at_length, check_finite, valid_lengths
+from edanas.data.sample_arrays import as_array
 
 
 def series_batch(
-    series: object, channels: int, length: int | None, *, padded: bool, whole: bool = False
+    series: Any, channels: int, length: int | None, *, padded: bool, whole: bool = False
 ) -> torch.Tensor:
     """Return series as a batch (B, C, 1, `length`) of float32, NaN at padding.
 
@@ -19,7 +20,8 @@ def series_batch(
 
     Args:
         series: A tensor or array (B, C, L), (C, L), (B, C, 1, L) or (C, 1, L); with one channel also (B, L)
-            or (L,).
+            or (L,). Channels may be last, (B, L, C) or (L, C), where the first reading does not fit. A list
+            or object array holds B series (C, L_i) or, with one channel, (L_i,).
         channels: Number C of channels.
         length: Length of the series of the network's run; `None` = unknown: series keep their
             length.
@@ -33,7 +35,7 @@ def series_batch(
         >>> series_batch(np.ones((2, 3, 5)), channels=3, length=6, padded=True)[0, 0, 0]
         tensor([1., 1., 1., 1., 1., nan])
     """
-    batch = _shaped(_as_tensor(series), channels)
+    batch = _batch(series, channels)
     lengths = valid_lengths(batch)
     check_finite(batch, lengths)
     if length is None:
@@ -48,7 +50,21 @@ def series_batch(
     return at_length(batch, max(length, longest) if whole else length)
 
 
+def _batch(series: Any, channels: int) -> torch.Tensor:
+    """Return series of any allowed form as (B, C, 1, L), NaN at padding."""
+    is_list = isinstance(series, list | tuple) and all(getattr(each, "ndim", 0) for each in series)
+    if not is_list and getattr(series, "dtype", None) != np.dtype(object):
+        return _shaped(_as_tensor(series), channels)
+    rows = [_shaped(_as_tensor(each), channels) for each in series]
+    if not rows:
+        raise DataError("series: found none; allowed: one or more")
+    longest = max(each.shape[3] for each in rows)
+    return torch.cat([at_length(each, longest) for each in rows])
+
+
 def _as_tensor(series: object) -> torch.Tensor:
+    if isinstance(series, list | tuple):
+        series = as_array(series)
     if isinstance(series, np.ndarray):
         if series.dtype.kind not in "fiu":
             raise DataError(f"series: found values of type {series.dtype}; allowed: numbers")
@@ -71,6 +87,8 @@ def _shaped(series: torch.Tensor, channels: int) -> torch.Tensor:
         series = series[:, 0][None]
     elif series.ndim == 4 and shape[2] == 1:
         series = series[:, :, 0]
+    if series.ndim == 3 and series.shape[1] != channels == series.shape[2]:
+        series = series.transpose(1, 2)
     if series.ndim != 3 or series.shape[1] != channels or not series.shape[2]:
         raise DataError(
             f"series: found shape {shape}; allowed: (B, {channels}, L) or ({channels}, L), for {channels} "

@@ -18,7 +18,7 @@ def windows(
     Values after the last whole window are not part of a window.
 
     Args:
-        chunks: Parts of the signal in order: arrays or tensors (C, n), or (n,) if the signal has one channel.
+        chunks: Parts of the signal in order: arrays or tensors (C, n); with one channel also (n,) or (n, 1).
         channels: Number C of channels.
         window: Number of values of a window, 1 or more.
         hop: Number of values from the begin of a window to the begin of the next, 1 or more.
@@ -63,8 +63,10 @@ def _checked(chunk: Any, channels: int, number: int) -> npt.NDArray[np.float32]:
     if array.dtype.kind not in "fiu":
         raise DataError(f"chunk {number}: found values of type {array.dtype}; allowed: numbers")
     shaped = array[None] if array.ndim == 1 and channels == 1 else array
+    if channels == 1 and array.ndim == 2 and array.shape[1] == 1:
+        shaped = array.T
     if shaped.ndim != 2 or shaped.shape[0] != channels:
-        allowed = f"({channels}, n)" + (" or (n,)" if channels == 1 else "")
+        allowed = f"({channels}, n)" + (" or (n,) or (n, 1)" if channels == 1 else "")
         raise DataError(f"chunk {number}: found shape {tuple(array.shape)}; allowed: {allowed}")
     if not np.isfinite(shaped).all():
         channel, position = np.argwhere(~np.isfinite(shaped))[0]

@@ -22,6 +22,9 @@ _SOUND_SUFFIXES = {".wav", ".flac", ".ogg"}
 _INSPECTED = 200
 """Number of entries of a folder that are inspected for sound."""
 
+_HEAD = 2**16
+"""Number of bytes of a table that are inspected for sound."""
+
 _BY_SUFFIX = {".npz": NPZ, ".csv": TABLE, ".tsv": TABLE, ".parquet": PARQUET}
 
 
@@ -36,11 +39,20 @@ def kind_of(path: Path) -> str:
         return PARQUET
     if path.is_dir() and any(_holds_sound(path, depth) for depth in ("*/*", "*/*/*")):
         return SOUND
+    if path.suffix.lower() in (".csv", ".tsv") and path.is_file() and _names_sound(path):
+        return SOUND
     return FOLDER if path.is_dir() else _BY_SUFFIX.get(path.suffix.lower(), FOLDER)
 
 
 def _holds_sound(path: Path, pattern: str) -> bool:
     return any(each.suffix.lower() in _SOUND_SUFFIXES for each in islice(path.glob(pattern), _INSPECTED))
+
+
+def _names_sound(path: Path) -> bool:
+    """Return True if one of the first lines of a table names a sound file."""
+    with path.open("rb") as file:
+        text = file.read(_HEAD).decode(errors="replace").lower()
+    return any(f"{suffix}{end}" in text for suffix in _SOUND_SUFFIXES for end in ',;\t"\r\n')
 
 
 def data_component(registry: Registry, data: Component) -> Component:

@@ -102,12 +102,10 @@ def layered_settings(
     place = str(data.options.get("path", "the arrays")) if data else ""
     if images is not None:
         split = settings.split if _has_setting(layers, "split") else split_shares(images.pool)
-        if images.length:  # series for a supernet of images are an error once the data is read
-            suited = (
-                series_settings(images, split, only_lengths=preset not in ADAPTED)
-                if classifies_series
-                else {}
-            )
+        if bool(images.length) != classifies_series:
+            suited = {}  # an error once the data is read
+        elif images.length:
+            suited = series_settings(images, split, only_lengths=preset not in ADAPTED)
         else:
             limited = bool(settings.max_ram or settings.max_flash or settings.device_profile)
             suited = for_supernet(

@@ -5,8 +5,10 @@ import torch
 from edanas.core.errors import DataError
 from edanas.core.settings import SplitSettings
 from edanas.core.types import ImageSet, LoadedData
+from edanas.data.joined_parts import PartSamples, join_parts
 from edanas.data.load_samples import Reading, load_samples
 from edanas.data.long_series import cut_long
+from edanas.data.sample_arrays import samples_of
 from edanas.data.sample_set import EqualSamples, SampleSet, UnequalSamples
 from edanas.data.series import as_series
 from edanas.data.splits import split
@@ -114,3 +116,41 @@ def test_statistics_of_the_split_leave_padding_out() -> None:
     assert parts.std == (1.0,)
     assert parts.series
     assert parts.padded
+
+
+def test_channels_may_be_last() -> None:
+    series = waves(9, 9, 9, 9, channels=3)
+    expected = load_samples(SampleSet.of(EqualSamples(np.stack(series)), list("abab")), 8, Reading())
+    last = SampleSet.of(EqualSamples(np.stack(series).swapaxes(1, 2)), list("abab"))
+    with pytest.raises(DataError, match=r"\(N, 9, 3\) have two readings.*layout=NCL or data\.layout=NLC"):
+        load_samples(last, 8, Reading())
+    assert torch.equal(load_samples(last, 8, Reading("NLC")).samples.images, expected.samples.images)
+    unequal = SampleSet.of(UnequalSamples.of([each.T for each in waves(5, 9, 3)]), list("aba"))
+    assert load_samples(unequal, 8, Reading()).samples.images.shape == (3, 2, 1, 9)
+
+
+def test_signed_bytes_are_series() -> None:
+    values = (np.stack(waves(9, 9)) * 30).astype(np.int8)
+    assert (
+        load_samples(SampleSet.of(EqualSamples(values), ["a", "b"]), 8, Reading()).samples.images.shape[2]
+        == 1
+    )
+
+
+def test_rows_of_several_types_of_numbers_join_where_that_is_safe() -> None:
+    rows = samples_of([[1, 2, 3], [0.5, 1, 2, 3], np.float32([1.5, 2])])
+    assert [rows[row].tolist() for row in range(3)] == [[1, 2, 3], [0.5, 1, 2, 3], [1.5, 2]]
+    grey = np.zeros((4, 4), np.uint8)
+    with pytest.raises(DataError, match="row 1 has numbers of type uint8, and row 0 of type float64"):
+        samples_of([grey / 255, grey])
+    with pytest.raises(DataError, match="row 1 has numbers of type int64"):
+        samples_of([np.zeros((3, 4, 4)), np.zeros((3, 4, 4), np.int64)])
+
+
+def test_parts_of_two_types_of_floats_are_joined() -> None:
+    values = np.stack(waves(9, 9)).astype(np.float32)
+    parts = [
+        PartSamples("train", samples_of(values), [0, 1]),
+        PartSamples("test", samples_of(values.astype(float)), [1, 0]),
+    ]
+    assert np.array_equal(join_parts(parts).samples[3], values[1])

@@ -2,10 +2,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from edanas.core.errors import ConfigError, DataError
+from edanas.data.arrays import Arrays
+from edanas.data.passed_data import data_name, sample_set_of
+from edanas.data.sample_store import store
 from edanas.data.sound import SoundFolder
 from edanas.data.sound_files import read_sound, resample
 from edanas.data.spectrogram import FrontEnd, fit_length, mel_filters
@@ -64,6 +68,15 @@ def test_a_cut_file_is_named_with_its_bytes(tmp_path: Path) -> None:
         read_sound(path)
     path.write_bytes(path.read_bytes()[:30])
     with pytest.raises(DataError, match=r"a\.wav: is cut"):
+        read_sound(path)
+
+
+def test_a_cut_file_with_sizes_of_64_bits_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(400), RATE, format="RF64")
+    assert len(read_sound(path)[0]) == 4000
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(DataError, match=r"a\.wav: is cut: its header states 8,000 bytes of sound, and 7,000"):
         read_sound(path)
 
 
@@ -150,7 +163,7 @@ def test_mixed_rates_are_an_error_that_names_the_option(folder: Path) -> None:
     ):
         SoundFolder(path=str(folder)).load(32, 0)
     loaded = SoundFolder(path=str(folder), rate=8000).load(32, 0)
-    assert loaded.remarks[0] == "1 recordings were resampled to 8000 Hz."
+    assert loaded.remarks[0] == "1 recording was resampled to 8000 Hz."
 
 
 @pytest.mark.parametrize(
@@ -166,6 +179,38 @@ def test_mixed_rates_are_an_error_that_names_the_option(folder: Path) -> None:
 def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SoundFolder(**{"path": "sounds", **options})
+
+
+def test_every_form_of_recordings_gives_what_the_folder_gives(folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("EDANAS_HOME", str(folder.parent / "home"))
+    expected = SoundFolder(path=str(folder)).load(32, 0).samples
+    files = sorted(folder.glob("*/*.wav"))
+    table = pd.DataFrame({"file": map(str, files), "label": [each.parent.name for each in files]})
+    stored = Path(data_name(table))
+    assert kind_of(stored) == "sound"
+    for dtype in ("float32", "int16"):
+        arrays = [soundfile.read(each, dtype=dtype)[0] for each in files]
+        digest = store(sample_set_of((arrays, table["label"])))
+        source = Arrays(digest=digest, front_end="log-mel", rate=RATE)
+        assert source.survey().sound
+        loaded = source.load(32, 0)
+        assert torch.equal(loaded.samples.images, expected.images)
+        assert loaded.front_end["kind"] == "log-mel"
+    loaded = SoundFolder(path=str(stored)).load(32, 0)
+    assert torch.equal(loaded.samples.images, expected.images)
+    assert torch.equal(loaded.samples.labels, expected.labels)
+
+
+def test_arrays_of_sound_require_their_rate() -> None:
+    with pytest.raises(ConfigError, match=r"data\.rate: found 0"):
+        Arrays(digest="0", front_end="log-mel")
+
+
+def test_recordings_of_silence_are_an_error(folder: Path) -> None:
+    for path in folder.glob("*/*.wav"):
+        write(path, np.zeros(900))
+    with pytest.raises(DataError, match="all recordings are silent"):
+        SoundFolder(path=str(folder)).load(32, 0)
 
 
 def test_raw_sound_beyond_the_longest_series_names_a_rate(tmp_path: Path) -> None:

@@ -6,17 +6,29 @@ from series_networks import CHANNELS, LENGTH, series_network, series_parts
 
 import edanas
 from edanas.core.errors import DataError
+from edanas.testing.evaluations import toy_network
+from edanas.testing.toy_networks import toy_images
 
 
 def test_series_in_files_are_classified_row_by_row(tmp_path: Path) -> None:
     network = series_network(tmp_path)
     series = series_parts().test.images[:, :, 0].numpy()
-    np.savez(tmp_path / "a.npz", x=series[:5], y=np.zeros(5))
+    np.savez(tmp_path / "a.npz", samples_test=series[:5], labels_test=np.zeros(5))
     np.save(tmp_path / "b.npy", series[5:7])
     paths = [tmp_path / "a.npz", tmp_path / "b.npy"]
     answers = list(edanas.stream(network, paths, batch_size=3))
     assert [answer.name for answer in answers[:2]] == [f"{paths[0]}[0]", f"{paths[0]}[1]"]
     assert [answer.label for answer in answers] == network.predict(series[:7]).label.tolist()
+
+
+def test_images_in_files_of_numpy_are_classified(tmp_path: Path) -> None:
+    network, images = toy_network().eval(), toy_images(3, seed=0).images.numpy()
+    np.savez(tmp_path / "a.npz", x_train=images[:1], images=images)
+    answers = list(edanas.stream(network, tmp_path / "a.npz"))
+    assert [answer.label for answer in answers] == network.predict(images).label.tolist()
+    np.save(tmp_path / "b.npy", images[0, 0, 0])
+    with pytest.raises(DataError, match=r"found shape \(12,\); allowed: \(N, C, H, W\)"):
+        list(edanas.stream(network, tmp_path / "b.npy"))
 
 
 @pytest.mark.parametrize(

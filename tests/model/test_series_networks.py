@@ -44,12 +44,26 @@ def test_every_form_of_a_batch_gives_the_same_answers(equal: EENN) -> None:
         equal.predict(series.numpy()),
         equal.predict(series[:, :, 0].double().numpy()),
         equal.predict([each[:, 0] for each in series], batch_size=5),
+        equal(series[:, :, 0].transpose(1, 2).numpy()),
+        equal.predict(list(series[:, :, 0].transpose(1, 2))),
+        equal.predict([each[:, 0].tolist() for each in series]),
     ]
     for prediction in forms:
         assert torch.equal(prediction.exit, answers.exit)
         assert torch.allclose(prediction.confidence, answers.confidence, atol=1e-6)
     one = equal(series[0])
     assert int(one.label[0]) == int(answers.label[0])
+
+
+def test_an_object_array_of_unequal_series_is_padded(padded: EENN) -> None:
+    images = series_parts().test.images[:3]
+    series = [each[:, 0, :length].numpy() for each, length in zip(images, (40, 17, 25), strict=True)]
+    objects = np.empty(3, dtype=object)
+    objects[:] = series
+    answers = [int(padded(each).label[0]) for each in series]
+    for form in (series, objects):
+        assert padded(form).label.tolist() == answers
+        assert padded.predict(form).label.tolist() == answers
 
 
 def test_answers_of_the_windows_of_a_longer_series_are_merged(equal: EENN) -> None:

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from series_networks import series_network
 
 import edanas
 from edanas.core.errors import DataError, WeightsError
@@ -72,3 +73,15 @@ def test_a_damaged_front_end_is_named(network: EENN, folder: Path) -> None:
     network.description[PREPROCESSING]["front_end"] = {"kind": "log-mel"}
     with pytest.raises(WeightsError, match="front_end"):
         list(edanas.stream(network, folder))
+
+
+def test_networks_for_raw_sound_classify_recordings(folder: Path, tmp_path: Path) -> None:
+    raw, network = FrontEnd("raw", rate=8000, length=40), series_network(tmp_path / "net", mono=True)
+    network.description[PREPROCESSING] = {**network.description[PREPROCESSING], "front_end": raw.to_json()}
+    answers = list(edanas.stream(network, folder))
+    # Recordings are cropped in the middle, as in training.
+    expected = network.predict([raw.picture(tone(number).astype(np.float32)) for number in range(5)])
+    assert [answer.confidence for answer in answers] == pytest.approx(expected.confidence.tolist())
+    np.save(tmp_path / "x.npy", raw.picture(tone(0))[None])
+    (again,) = edanas.stream(network, tmp_path / "x.npy")
+    assert again.confidence == pytest.approx(answers[0].confidence, abs=1e-5)

@@ -55,14 +55,25 @@ def series_bench(folder: Path, *, padded: bool = False, **options: Any) -> Workb
     space = SearchSpace(provider.variables(), "continuous", provider.exit_points, cut=True)
     bench = workbench(folder)
     settings = replace(bench.settings, supernet=Component("elastic-1d", options))
-    return replace(
-        bench, settings=settings, provider=provider, space=space, parts=series_parts(padded=padded)
-    )
+    parts = series_parts(padded=padded)
+    return replace(bench, settings=settings, provider=provider, space=space, parts=parts)
 
 
-def series_network(folder: Path, *, padded: bool = False, smallest: bool = False, seed: int = 0) -> EENN:
+def first_channel(parts: DataParts) -> DataParts:
+    """Return series of one channel."""
+    names = ("train", "calibration", "validation", "test")
+    sets = {name: getattr(parts, name) for name in names}
+    sets = {name: replace(each, images=each.images[:, :1]) for name, each in sets.items()}
+    return replace(parts, **sets, mean=parts.mean[:1], std=parts.std[:1])
+
+
+def series_network(
+    folder: Path, *, padded: bool = False, smallest: bool = False, seed: int = 0, mono: bool = False
+) -> EENN:
     """Return an untrained network with exits after the first and the third stage."""
     bench = series_bench(folder, padded=padded)
+    if mono:
+        bench = replace(bench, parts=first_channel(bench.parts))
     backbone = bench.space.smallest() if smallest else bench.space.largest()
     torch.manual_seed(seed)
     staged = bench.provider.build(backbone, bench.parts.task)
