@@ -2,20 +2,19 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import killer
 import pytest
+from forked import Forked
 from tiny_runs import Edanas, recorded, result_of
 from waiting import PATIENCE
 
+from edanas.cli import main
 from edanas.run import console as progress
 
 TIMES = ("seconds", "environment", "checksums")
-SCRIPT = Path(killer.__file__)
 
 
 def assert_same_run(folder: Path, reference: Path) -> None:
@@ -29,20 +28,12 @@ def assert_same_run(folder: Path, reference: Path) -> None:
         assert (folder / name).read_bytes() == (reference / name).read_bytes(), name
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-    )
+def start(*arguments: object) -> Forked:
+    return Forked(lambda: main([str(argument) for argument in arguments]))
 
 
-def wait_for(process: subprocess.Popen[str], text: str) -> str:
+def wait_for(process: Forked, text: str) -> str:
     """Return the standard error of a process up to the first line that contains `text`."""
-    assert process.stderr is not None
     messages = ""
     for line in process.stderr:
         messages += line
@@ -55,7 +46,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> str:
 def test_a_run_killed_at_every_step_ends_with_the_same_result(
     arguments: tuple[str, ...], reference: Path, tmp_path: Path
 ) -> None:
-    process = start(SCRIPT, *arguments, "--out", tmp_path / "run")
+    process = Forked(lambda: killer.run_until_finished([*arguments, "--out", str(tmp_path / "run")]))
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     killed_parts: list[str] = out.split()
@@ -69,7 +60,7 @@ def test_a_killed_command_resumes_to_the_same_result(
     edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    process = start("-m", "edanas.cli", *arguments, "--out", out, "-v")
+    process = start(*arguments, "--out", out, "-v")
     messages = wait_for(process, "iteration 0: ")
     process.kill()
     process.communicate(timeout=PATIENCE)
@@ -87,7 +78,7 @@ def test_a_second_process_is_refused_and_ctrl_c_ends_the_first(
     edanas: Edanas, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    process = start("-m", "edanas.cli", *arguments, "--out", out, "--set", "training.epochs=100000")
+    process = start(*arguments, "--out", out, "--set", "training.epochs=100000")
     wait_for(process, "Training the supernet: 0 of")
     for option in ([], ["--overwrite"]):
         output = edanas(*arguments, "--out", out, *option)

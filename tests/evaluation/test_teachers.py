@@ -9,6 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from small_runs import equal_states, parts, workbench
+from supernet_trainings import Steps
 
 from edanas.core.config import to_plain
 from edanas.core.errors import ConfigError, RunError, WeightsError
@@ -22,7 +23,6 @@ from edanas.evaluation.teachers import load_teacher
 from edanas.run.binding import bind_inputs
 from edanas.run.folder import RunFolder
 from edanas.run.provenance import digest_of_teacher
-from edanas.training.schedule import TimeSlice
 from edanas.training.schemes import Joint
 from edanas.training.supernet_file import write
 
@@ -169,19 +169,12 @@ def test_the_largest_learns_from_labels_and_teacher_and_the_others_from_the_larg
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_training_in_steps_gives_the_same_weights(precision, supernet, tmp_path):
-    class OneStep(TimeSlice):
-        left = 1
-
-        def is_over(self):
-            self.left -= 1
-            return self.left < 0
-
     for name in ("whole", "parts", "alone"):
         (tmp_path / name).mkdir()
     whole = trainer_of(bench_for(supernet, tmp_path / "whole", training__precision=precision))
     whole.run(Silent())
     while not (cut := trainer_of(bench_for(supernet, tmp_path / "parts", training__precision=precision))).run(
-        Silent(), OneStep()
+        Silent(), Steps(1)
     ):
         torch.rand(3)
     assert equal_states(whole.network, cut.network)

@@ -2,36 +2,25 @@
 
 import os
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import searcher
+from forked import Forked
 from waiting import PATIENCE
 
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
 from edanas.core.runfolder import RunLock
 
-SCRIPT = Path(searcher.__file__)
+
+def start(call: Callable[..., None], *arguments: object) -> Forked:
+    return Forked(lambda: searcher.exit_code(lambda: call(*arguments)))
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def read_lines(process: subprocess.Popen[str], count: int) -> list[str]:
-    assert process.stdout is not None
+def read_lines(process: Forked, count: int) -> list[str]:
     return [process.stdout.readline().strip() for _ in range(count)]
 
 
@@ -57,7 +46,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 def test_a_search_killed_before_any_statement_of_the_archive_resumes(
     tmp_path: Path, reference: list[Any]
 ) -> None:
-    process = start("sweep", tmp_path)
+    process = start(searcher.sweep, tmp_path)
     output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     killed = int(output)
@@ -76,7 +65,7 @@ def test_a_search_killed_before_any_statement_of_the_archive_resumes(
 def test_a_printed_candidate_survives_a_kill_and_the_folder_is_free(
     workers: int, tmp_path: Path, reference: list[Any]
 ) -> None:
-    process = start("run", tmp_path, "--pause", 7, "--workers", workers)
+    process = start(searcher.run, tmp_path, workers, 7)
     printed = read_lines(process, 7)
     assert process.poll() is None, process.communicate()
     with pytest.raises(RunError, match=rf"is used by process {process.pid} on .* since 2"), RunLock(tmp_path):
@@ -92,7 +81,7 @@ def test_a_printed_candidate_survives_a_kill_and_the_folder_is_free(
 
 
 def test_ctrl_c_closes_the_archive_and_names_the_way_to_resume(tmp_path: Path, reference: list[Any]) -> None:
-    process = start("run", tmp_path, "--pause", 2, "--workers", 2)
+    process = start(searcher.run, tmp_path, 2, 2)
     printed = read_lines(process, 2)
     # Like a terminal, to the workers too, one of which may still be importing.
     os.killpg(process.pid, signal.SIGINT)

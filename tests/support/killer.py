@@ -1,14 +1,13 @@
-"""One run in many processes, each killed and resumed: `python killer.py run ... --out FOLDER`.
+"""One run in many processes, each killed and resumed.
 
 The n-th process is killed at its n-th step, until one finishes the run. A step is an advance of a progress
 bar or the replacement of a file. For each process but the last, the part of the run in which it was killed is
-printed. Processes are forked after one whole run, so that they need not import anything.
+printed. The caller has run a whole run before, so forked processes need not import anything.
 """
 
 import itertools
 import os
 import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -68,8 +67,6 @@ def run_until_finished(arguments: list[str]) -> int:
     report = os.dup(1)
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as folder:
-        main([*arguments, "--out", folder])
-    with tempfile.TemporaryDirectory() as folder:
         for steps in itertools.count(1):
             child = os.fork()
             if child == 0:
@@ -78,7 +75,3 @@ def run_until_finished(arguments: list[str]) -> int:
             if code != -signal.SIGKILL:
                 return code
     raise AssertionError("counting has no end")
-
-
-if __name__ == "__main__":
-    sys.exit(run_until_finished(sys.argv[1:]))

@@ -1,6 +1,5 @@
-"""A search in its own process, to be killed: `python searcher.py run FOLDER` or `sweep FOLDER`."""
+"""A search in its own process, to be killed."""
 
-import argparse
 import os
 import signal
 import sqlite3
@@ -46,7 +45,7 @@ def search(folder: Path, notify: Callable[..., None], executor: Executor | None 
         return Engine(setup, archive, notify, Silent()).run()
 
 
-def run(folder: Path, executor: Executor, pause: int) -> None:
+def run(folder: Path, workers: int, pause: int) -> None:
     """Print a line for each evaluation; after `pause` of them, wait for a line on standard input."""
     printed = 0
 
@@ -58,7 +57,7 @@ def run(folder: Path, executor: Executor, pause: int) -> None:
             if printed == pause:
                 sys.stdin.readline()
 
-    search(folder, notify, executor)
+    search(folder, notify, Process(workers) if workers else Serial())
 
 
 def sweep(folder: Path) -> None:
@@ -93,18 +92,11 @@ def sweep(folder: Path) -> None:
         killed += 1
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("mode", choices=("run", "sweep"))
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--pause", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=0)
-    options = parser.parse_args()
+def exit_code(call: Callable[[], None]) -> int:
+    """Return the exit code of a command that makes the call."""
     try:
-        if options.mode == "sweep":
-            sweep(options.folder)
-        else:
-            run(options.folder, Process(options.workers) if options.workers else Serial(), options.pause)
+        call()
     except EdanasError as error:
         print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    return 0

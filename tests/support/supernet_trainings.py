@@ -8,6 +8,7 @@ from small_runs import PLAIN, parts, provider, space
 from edanas.exits.classifiers import PoolLinear
 from edanas.exits.criteria import ScoreMargin
 from edanas.training.sandwich import SandwichTraining, SupernetWithExits
+from edanas.training.schedule import TimeSlice
 from edanas.training.schemes import Joint
 from edanas.training.shrinking_training import ShrinkingTraining
 
@@ -35,6 +36,18 @@ def trainer(path, network=None, settings=SETTINGS, scheme=None, over=None, seed=
         path,
         save_every,
     )
+
+
+class Steps(TimeSlice):
+    """A time slice that is over after a number of steps."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.left = count
+
+    def is_over(self) -> bool:
+        self.left -= 1
+        return self.left < 0
 
 
 class CutError(Exception):

@@ -8,6 +8,7 @@ from ranked_training import SETTINGS_20, start, training
 from small_runs import CPU, parts
 from supernet_trainings import fresh
 from torch.nn import functional as F
+from waiting import PATIENCE
 
 from edanas.core.errors import ConfigError
 from edanas.core.launched import Place
@@ -117,7 +118,7 @@ def test_two_processes_train_as_one(tmp_path):
     processes = start(2, tmp_path)
     alone = tmp_path / "alone.pt"
     training(alone).run(Silent())
-    errors = [process.communicate()[1] for process in processes]
+    errors = [process.communicate(PATIENCE)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     expected, whole = (each["network"] for each in states(alone, tmp_path / "whole.pt"))
     assert largest_difference(whole, fresh(dropout=0.0).state_dict()) > 20 * ROUNDING

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from small_runs import OPTIONS, THRESHOLDS, RecordedBars, equal_states
-from supernet_trainings import LOSSES, SETTINGS, STEPS, CutError, CutShort, fresh, trainer
+from supernet_trainings import LOSSES, SETTINGS, STEPS, CutError, CutShort, Steps, fresh, trainer
 
 from edanas.core.contracts import TrainingScheme
 from edanas.core.errors import RunError
@@ -39,17 +39,10 @@ def test_an_interrupted_training_continues_to_the_same_weights(losses, uninterru
 
 
 def test_time_slices_of_one_step_lead_to_the_same_weights(uninterrupted, tmp_path):
-    class OneStep(TimeSlice):
-        left = 1
-
-        def is_over(self):
-            self.left -= 1
-            return self.left < 0
-
     path, done = tmp_path / "supernet.pt", []
     while not done or done[-1] < 3 * STEPS:
         training = trainer(path)
-        assert training.run(Silent(), OneStep()) == (training.step == 3 * STEPS)
+        assert training.run(Silent(), Steps(1)) == (training.step == 3 * STEPS)
         done.append(training.step)
     assert done == list(range(1, 3 * STEPS + 1))
     assert equal_states(training.network, uninterrupted)
