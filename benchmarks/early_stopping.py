@@ -13,7 +13,7 @@ import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 
-import numpy as np
+from asynchronous import interval
 
 from edanas.core.durations import LONGEST
 from edanas.executors.process import Process
@@ -68,14 +68,6 @@ def search(job: Job) -> tuple[float, int]:
             data="digits", preset="quick", out=f"{folder}/run", settings=[*SETTINGS, *job.settings, *more]
         )
         return float(result.data["hypervolume"][-1]), int(result.data["evaluations"])
-
-
-def interval(values: list[float]) -> str:
-    """Return the mean and a 95% interval of it by 10,000 bootstrap samples."""
-    rng, array = np.random.default_rng(0), np.array(values)
-    means = rng.choice(array, (10_000, len(array))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{array.mean():.4f} [{low:.4f}, {high:.4f}]"
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from edanas.cli.shared_options import LabelledData, Part, SkipUnreadable
+
 
 def bench(
     models: Annotated[
@@ -17,22 +19,8 @@ def bench(
         ),
     ],
     *,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Labelled images: the name of a data set, e.g. `digits`, or the path of a "
-            "folder with one folder for each class. Default: the data of the run that "
-            "wrote the network."
-        ),
-    ] = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            help="Part of the data: `train`, `calibration`, `validation`, `test` or `all`. "
-            "Default: `calibration` of the run's data; of other data, all images outside "
-            "its `train` part."
-        ),
-    ] = None,
+    data: LabelledData = None,
+    part: Part = None,
     forms: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,12 +43,7 @@ def bench(
     repeats: Annotated[
         int, typer.Option(help="Number of repetitions; in each repetition, every form classifies all images.")
     ] = 5,
-    skip_unreadable: Annotated[
-        bool,
-        typer.Option(
-            "--skip-unreadable", help="Skip images that cannot be read, instead of stopping with an error."
-        ),
-    ] = False,
+    skip_unreadable: SkipUnreadable = False,
     memory: Annotated[bool, typer.Option(help="Also measure the peak memory of each form.")] = True,
     to_json: Annotated[
         Path | None,

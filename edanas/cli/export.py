@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from edanas.cli.shared_options import Model, SkipUnreadable
+
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Network file, .safetensors or .json.")],
+    model: Model,
     *,
     to: Annotated[
         list[str] | None,
@@ -27,12 +29,7 @@ def export(
             "each class. Default: the data of the run that wrote the network."
         ),
     ] = None,
-    skip_unreadable: Annotated[
-        bool,
-        typer.Option(
-            "--skip-unreadable", help="Skip images that cannot be read, instead of stopping with an error."
-        ),
-    ] = False,
+    skip_unreadable: SkipUnreadable = False,
 ) -> None:
     """Write a network in other forms, and check that each form predicts the same classes as the network."""
     import torch

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edanas.cli.shared_options import Device, Model, SkipUnreadable
+
 if TYPE_CHECKING:
     from edanas.model.eenn import EENN
     from edanas.thresholds.stream_budget import BudgetHolder
@@ -19,7 +21,7 @@ _NAMED = 5
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Network file, .safetensors or .json.")],
+    model: Model,
     images: Annotated[
         list[Path], typer.Argument(help="Image files, and folders whose images are read at any depth.")
     ],
@@ -37,12 +39,7 @@ def predict(
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Batch size in images.")] = 256,
-    device: Annotated[
-        str,
-        typer.Option(
-            help="Device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`, N being the number of a GPU."
-        ),
-    ] = "auto",
+    device: Device = "auto",
     compact: Annotated[
         str,
         typer.Option(
@@ -65,12 +62,7 @@ def predict(
             "budget in the network's description, if there is one."
         ),
     ] = None,
-    skip_unreadable: Annotated[
-        bool,
-        typer.Option(
-            "--skip-unreadable", help="Skip images that cannot be read, instead of stopping with an error."
-        ),
-    ] = False,
+    skip_unreadable: SkipUnreadable = False,
 ) -> None:
     """Classify images: print the class, the exit (from 1, or `last`) and the confidence of each image."""
     import time

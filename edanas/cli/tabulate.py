@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from edanas.cli.flags import SUPERNET_FIELDS, with_run_options
+from edanas.cli.shared_options import JsonInsteadOfText
 from edanas.run.options import RunOptions
 
 
@@ -45,9 +46,7 @@ def tabulate(
         ),
     ] = False,
     options: RunOptions,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON instead of text.")
-    ] = False,
+    as_json: JsonInsteadOfText = False,
 ) -> None:
     """Write a table with the exit profiles of many backbones of a supernet, for searches without training."""
     import json

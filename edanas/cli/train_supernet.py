@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from edanas.cli.flags import SUPERNET_FIELDS, with_run_options
+from edanas.cli.shared_options import JsonInsteadOfText, TimeLimit
 from edanas.run.options import RunOptions
 
 
@@ -19,13 +20,7 @@ def train_supernet(
             "again to resume an interrupted training."
         ),
     ],
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="Time limit of this call in seconds. The state of the training is kept; run "
-            "the same command again to resume it. Default: no limit."
-        ),
-    ] = None,
+    time_limit: TimeLimit = None,
     total_time: Annotated[
         float | None,
         typer.Option(
@@ -41,9 +36,7 @@ def train_supernet(
         ),
     ] = False,
     options: RunOptions,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON instead of text.")
-    ] = False,
+    as_json: JsonInsteadOfText = False,
 ) -> None:
     """Train a supernet with all its exits, and write its weights for `edanas run --weights FILE`."""
     import math

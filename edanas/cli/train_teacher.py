@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from edanas.cli.flags import SUPERNET_FIELDS, with_run_options
+from edanas.cli.shared_options import JsonInsteadOfText, TimeLimit
 from edanas.run.options import RunOptions
 
 _FIELDS = tuple(name for name in SUPERNET_FIELDS if name != "weights")
@@ -38,13 +39,7 @@ def train_teacher(
         int | None,
         typer.Option(help="Side of the images in pixels. Default: the images' own side, at most 32."),
     ] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="Time limit of this call in seconds. The state of the training is kept; run "
-            "the same command again to resume it. Default: no limit."
-        ),
-    ] = None,
+    time_limit: TimeLimit = None,
     total_time: Annotated[
         float | None,
         typer.Option(
@@ -53,9 +48,7 @@ def train_teacher(
         ),
     ] = None,
     options: RunOptions,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON instead of text.")
-    ] = False,
+    as_json: JsonInsteadOfText = False,
 ) -> None:
     """Train a dense teacher, and keep its logits, for `--set teacher=FILE` of a supernet's training."""
     import math

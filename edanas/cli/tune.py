@@ -6,28 +6,16 @@ from typing import Annotated
 
 import typer
 
+from edanas.cli.shared_options import Device, LabelledData, Model, Part, SkipUnreadable
+
 _MODEL_ENDINGS, _PLOT = (".safetensors", ".json"), ".svg"
 
 
 def tune(
-    model: Annotated[Path, typer.Argument(help="Network file, .safetensors or .json.")],
+    model: Model,
     *,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Labelled images: the name of a data set, e.g. `digits`, or the path of a "
-            "folder with one folder for each class. Default: the data of the run that "
-            "wrote the network."
-        ),
-    ] = None,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            help="Part of the data: `train`, `calibration`, `validation`, `test` or `all`. "
-            "Default: `calibration` of the run's data; of other data, all images outside "
-            "its `train` part."
-        ),
-    ] = None,
+    data: LabelledData = None,
+    part: Part = None,
     unlabelled: Annotated[
         list[Path] | None,
         typer.Option(
@@ -88,19 +76,8 @@ def tune(
             "for a larger budget.",
         ),
     ] = False,
-    skip_unreadable: Annotated[
-        bool,
-        typer.Option(
-            "--skip-unreadable",
-            help="Skip images that cannot be read, instead of stopping with an error.",
-        ),
-    ] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            help="Device to compute on: `auto`, `cpu`, `cuda` or `cuda:N`, N being the number of a GPU."
-        ),
-    ] = "auto",
+    skip_unreadable: SkipUnreadable = False,
+    device: Device = "auto",
     seed: Annotated[
         int, typer.Option(help="Random seed of the data splits behind the estimates for new images.")
     ] = 0,

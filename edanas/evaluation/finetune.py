@@ -1,7 +1,7 @@
 """Evaluation mode `finetune`, the paper's mode: each candidate is trained for a few epochs."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,11 +13,11 @@ from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress, SilentBar
 from edanas.core.settings import TrainingSettings
-from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.core.types import Candidate, ExitProfile, Metrics
 from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.evaluation.network_trainer import Stops
 from edanas.evaluation.quantised import check_quantisable, checked_epochs, quantised
-from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
+from edanas.evaluation.scored_profiles import ScoredProfiles
 from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
 from edanas.model.profiling import collect_profile
@@ -25,7 +25,7 @@ from edanas.training.finetune import step_count
 from edanas.training.steps import Batches
 
 
-class FinetuneEvaluation(Evaluator):
+class FinetuneEvaluation(ScoredProfiles):
     """Evaluation mode that trains each candidate from the supernet's weights (Section IV-A of the paper).
 
     The candidate's backbone inherits the supernet's weights, and each placed exit gets a new head. The run's
@@ -134,24 +134,6 @@ class FinetuneEvaluation(Evaluator):
         """See `Evaluator.profile`; the profile has a column for each placed exit."""
         latest, profile = self._latest
         return profile if latest == candidate.id else None
-
-    def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
-        """See `Evaluator.rescore`."""
-        anatomy = self.workbench.anatomy_of(candidate.backbone, profile.points)
-        return score(profile, candidate.scheme, anatomy, self.workbench.parts.validation.labels.numpy())
-
-    def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
-        """See `Evaluator.judge`."""
-        anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
-        return metrics_of(outcome, candidate.scheme, anatomy)
-
-    def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
-        """See `Evaluator.schemes`."""
-        anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
-        measure, levels = self.workbench.measure, self.workbench.criterion.levels
-        return pareto_schemes(
-            profile, candidate, anatomy, removable=self.removable, measure=measure, levels=levels
-        )
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`."""

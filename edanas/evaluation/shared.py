@@ -12,11 +12,11 @@ from edanas.core.contracts import Evaluator, StagedBackbone
 from edanas.core.hookspecs import hookimpl
 from edanas.core.progress import Progress
 from edanas.core.tracing import exit_points
-from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
+from edanas.core.types import Backbone, Candidate, ExitProfile, Metrics, SelectionScheme
 from edanas.evaluation.initial_weights import load_initial_weights
 from edanas.evaluation.network_trainer import relative_costs
 from edanas.evaluation.quantised import check_quantisable, checked_epochs, quantised
-from edanas.evaluation.scoring import metrics_of, pareto_schemes, score
+from edanas.evaluation.scored_profiles import ScoredProfiles
 from edanas.evaluation.teacher_targets import attach_teacher, teacher_of_results
 from edanas.evaluation.workbench import Workbench
 from edanas.model.eenn import EENN
@@ -29,7 +29,7 @@ CHECKPOINT = "supernet.pt"
 """Name of the checkpoint of the supernet's training, inside the run folder."""
 
 
-class SharedEvaluation(Evaluator):
+class SharedEvaluation(ScoredProfiles):
     """Evaluation mode in which candidates inherit the weights of a supernet that is trained once.
 
     The supernet is trained with all its exits. The weights of a candidate's backbone are copied out of it,
@@ -128,24 +128,6 @@ class SharedEvaluation(Evaluator):
         """
         every = tuple(range(self.workbench.stages_of(candidate.backbone) - 1))
         return self._profile(candidate.backbone, every if self.removable else candidate.scheme.placed)
-
-    def rescore(self, candidate: Candidate, profile: ExitProfile) -> Metrics:
-        """See `Evaluator.rescore`."""
-        anatomy = self.workbench.anatomy_of(candidate.backbone, profile.points)
-        return score(profile, candidate.scheme, anatomy, self.workbench.parts.validation.labels.numpy())
-
-    def judge(self, candidate: Candidate, outcome: Outcome) -> Metrics:
-        """See `Evaluator.judge`."""
-        anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
-        return metrics_of(outcome, candidate.scheme, anatomy)
-
-    def schemes(self, candidate: Candidate, profile: ExitProfile) -> Sequence[SelectionScheme]:
-        """See `Evaluator.schemes`."""
-        anatomy = self.workbench.anatomy_of(candidate.backbone, candidate.scheme.placed)
-        measure, levels = self.workbench.measure, self.workbench.criterion.levels
-        return pareto_schemes(
-            profile, candidate, anatomy, removable=self.removable, measure=measure, levels=levels
-        )
 
     def passes(self) -> tuple[float, float]:
         """See `Evaluator.passes`."""
