@@ -24,6 +24,9 @@ LOCK = "run.lock"
 CONFIG, ENVIRONMENT, MODELS = "config.toml", "env.json", "models"
 """Names in a run's folder: the settings file, the environment file, and the folder of networks."""
 
+PLACE = "folder"
+"""The key in the environment file for the path of the run's folder, to recognise a moved folder."""
+
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -145,6 +148,16 @@ def matching_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
     return sorted(path for path in paths if path.is_symlink() or not path.is_dir())
 
 
+def refuse_link(path: Path) -> None:
+    """Check that the path of a lock is no link: older versions of filelock would empty the linked file.
+
+    Raises:
+        RunError: It is a link.
+    """
+    if path.is_symlink():
+        raise RunError(f"{path}: is a link; allowed: a file, or no file. Delete the link")
+
+
 class RunLock:
     """Exclusive lock on a run's folder, as a context manager; it creates a missing folder.
 
@@ -172,6 +185,7 @@ class RunLock:
         self._lock = FileLock(self.folder / LOCK)
 
     def __enter__(self) -> Self:
+        refuse_link(self.folder / LOCK)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edanas.core.errors import DataError
 from edanas.data.decoding import SUFFIXES
-from edanas.data.part_names import WORDS, part_of, resembles_part
+from edanas.data.part_names import WORDS, part_of, resembles_part, unnamed_parts
 from edanas.data.system_files import is_hidden
 
 
@@ -180,17 +180,23 @@ def _check_class_folders(root: Path, top: Sequence[Path]) -> None:
                 f"{folder}: found {names} in a class folder; parts stand above classes: train/CLASS/IMAGE"
             )
         if below and len(top) > 1 and all(resembles_part(each.name) for each in top):
-            names = ", ".join(f"{each.name}/" for each in top)
-            raise DataError(
-                f"{root}: found {names}, which look like parts of the data, not like classes; allowed: one "
-                f"folder for each part, named {_part_names()}"
-            )
+            raise _unnamed(root, [each.name for each in top])
+    if len(top) > 1 and (parts := unnamed_parts([each.name for each in top])):
+        raise _unnamed(root, parts)
     for folder in top:
         name = quoted(folder.name, [each.name for each in top])
         if name.endswith(")") and not folder.name.endswith(")"):
             raise DataError(
                 f"{root}: found class folders whose names differ in Unicode form alone: {name}; merge them"
             )
+
+
+def _unnamed(root: Path, folders: Sequence[str]) -> DataError:
+    names = ", ".join(f"{name}/" for name in folders)
+    return DataError(
+        f"{root}: found {names}, which look like parts of the data, not like classes; allowed: one folder "
+        f"for each part, named {_part_names()}"
+    )
 
 
 def _part_names() -> str:

@@ -34,16 +34,22 @@ def set_of_parquet(path: Path, group: str = "") -> SampleSet:
 
     Raises:
         ConfigError: The package `datasets` is not installed, or there is no column of groups of that name.
-        DataError: There is no such file, or a file cannot be read.
+        DataError: There is no such file, a file cannot be read, or the names of some files alone stand for
+            parts.
     """
     files = parquet_files(path)
     if not files:
         raise DataError(f"{path}: found no parquet file; allowed: a parquet file, or a folder of them")
-    datasets = import_optional("data", "parquet", "hf", "datasets")
     by_part: dict[str, list[str]] = {}
     for file in files:
         part = part_of(file.stem.partition("-of-")[0].rstrip("0123456789-")) or ""
         by_part.setdefault(part, []).append(str(file))
+    if len(by_part) > 1 and "" in by_part:
+        raise DataError(
+            f"{by_part[''][0]}: found beside files of parts; allowed: names that begin with train, "
+            "validation or test. Rename or move the file"
+        )
+    datasets = import_optional("data", "parquet", "hf", "datasets")
     with tempfile.TemporaryDirectory() as cache:
         datasets.disable_progress_bars()
         try:

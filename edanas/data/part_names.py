@@ -1,6 +1,7 @@
 """Names of folders that stand for parts of the data, such as `train/` and `Testing/`."""
 
 import re
+from collections.abc import Sequence
 
 WORDS = {
     **dict.fromkeys(("train", "training", "trn", "trainset"), "train"),
@@ -22,6 +23,8 @@ _UNNAMED = re.compile(
     re.IGNORECASE,
 )
 
+_FOLD = re.compile(r"(fold|split)[ _.-]*\d+", re.IGNORECASE)
+
 
 def part_of(name: str) -> str | None:
     """Return the part of the data that a folder's name stands for; `None` if it stands for no part.
@@ -32,7 +35,7 @@ def part_of(name: str) -> str | None:
         >>> [part_of(name) for name in ("Train", "valid", "test_images", "train2017", "train station")]
         ['train', 'validation', 'test', 'train', None]
     """
-    words = [word for word in re.split(r"[\W\d_]+", name.lower()) if word and word not in _EMPTY]
+    words = [word for word in _words(name) if word not in _EMPTY]
     return WORDS.get(words[0]) if len(words) == 1 else None
 
 
@@ -43,5 +46,30 @@ def resembles_part(name: str) -> bool:
         >>> [resembles_part(name) for name in ("old_train", "fold1", "holdout", "cat")]
         [True, True, True, False]
     """
-    words = re.split(r"[\W\d_]+", name.lower())
-    return any(word in WORDS for word in words) or _UNNAMED.fullmatch(name) is not None
+    return any(word in WORDS for word in _words(name)) or _UNNAMED.fullmatch(name) is not None
+
+
+def unnamed_parts(names: Sequence[str]) -> list[str]:
+    """Return the names that differ in the part of the data alone, or that are numbers of folds.
+
+    Example:
+        >>> unnamed_parts(["seg_train", "seg_test", "seg_pred"])
+        ['seg_train', 'seg_test']
+        >>> unnamed_parts(["bullet train", "test tube"]), unnamed_parts(["fold1", "fold2"])
+        ([], ['fold1', 'fold2'])
+    """
+    folds = [name for name in names if _FOLD.fullmatch(name)]
+    if len(folds) == len(names):
+        return folds
+    parts: dict[tuple[str, ...], dict[str, str]] = {}
+    for name in names:
+        words = _words(name)
+        for word in words:
+            if word in WORDS:
+                rest = tuple(other for other in words if other != word)
+                parts.setdefault(rest, {}).setdefault(WORDS[word], name)
+    return next((list(group.values()) for group in parts.values() if len(group) > 1), [])
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\W\d_]+", name.lower()) if word]

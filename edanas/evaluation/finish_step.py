@@ -162,7 +162,7 @@ class FinishStep:
         thresholds = FinalThresholds(bench, self.setter, self.limits)
         settled = thresholds.settle(candidate, network, drop)
         network, anatomy, calibration = settled.network, settled.anatomy, settled.calibration
-        if text := removal_text(trained, network):
+        if text := removal_text(trained, network, bench.settings.min_exit_share):
             progress.say(f"Network {candidate.id}: {text}")
         validation = judge(network, parts.validation, anatomy).metrics
         delivered = deliverable(bench, original, network) if self.evaluator.quantized else network

@@ -8,7 +8,7 @@ from typing import Any
 
 from edanas.core.errors import RunError
 from edanas.core.records import parse, sealed, unsealed
-from edanas.core.runfolder import replace_file, writing
+from edanas.core.runfolder import refuse_link, replace_file, writing
 from edanas.core.types import SegmentFigures
 
 FILE = "times.jsonl"
@@ -47,7 +47,9 @@ def measure_once(
     from filelock import FileLock
 
     path = folder / FILE
-    with FileLock(folder / f"{FILE}.lock"):
+    lock = folder / f"{FILE}.lock"
+    refuse_link(lock)
+    with FileLock(lock):
         for entry in _entries(path):
             if (entry["meter"], entry["backbone"]) == (meter, backbone):
                 return SegmentFigures(tuple(entry["stages"]), tuple(entry["heads"]), int(entry["last"]))

@@ -7,11 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from edanas.core.archive import FILE as ARCHIVE
-from edanas.core.config import read_toml, resolve
-from edanas.core.errors import ConfigError, DataError, EdanasError, near_miss
+from edanas.core.errors import ConfigError, DataError, near_miss
 from edanas.core.preprocess import resize_all
-from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS
 from edanas.core.settings import Component, Settings
 from edanas.core.types import ImageSet, LoadedData
 from edanas.data.decoding import SKIPPED
@@ -19,6 +16,7 @@ from edanas.data.folder_layout import quoted
 from edanas.data.splits import PARTS, split
 from edanas.model.eenn import EENN
 from edanas.model.inputs import InputForm
+from edanas.model.run_settings import run_settings
 from edanas.model.sound_inputs import front_end_of
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import Registry
@@ -143,7 +141,7 @@ def _source(
 
     Samples of the user from outside the run are read with the channels or the front end of the network.
     """
-    settings = _run_settings(model)
+    settings = run_settings(model)
     if data is None and settings is None:
         raise ConfigError(
             "data: none given, and the network's file is not in a run folder; "
@@ -241,30 +239,6 @@ def _image_side(registry: Registry, network: EENN) -> int:
         if choice is not None
     ]
     return int(max([network.resolution, *sides]))
-
-
-def _run_settings(model: Path | None) -> Settings | None:
-    """Return the settings of the run whose folder `models` has the network's file.
-
-    Returns:
-        The settings, or `None` if the file is not in a run folder.
-
-    Raises:
-        ConfigError: The settings cannot be read.
-    """
-    if model is None or model.absolute().parent.name != MODELS:
-        return None
-    run = model.absolute().parent.parent
-    config = run / CONFIG
-    # A file of this name alone may belong to another program.
-    if not config.is_file() or not any((run / name).is_file() for name in (ARCHIVE, ENVIRONMENT)):
-        return None
-    try:
-        return resolve([(str(config), read_toml(config))])
-    except ConfigError:
-        raise
-    except EdanasError as error:
-        raise ConfigError(f"{config}: cannot be read: {error}") from error
 
 
 def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:

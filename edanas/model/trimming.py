@@ -38,10 +38,15 @@ def trimmed_network(
     return shorter
 
 
-def removal_text(before: ExitNetwork, after: ExitNetwork) -> str:
+def removal_text(before: ExitNetwork, after: ExitNetwork, share: float = 0.0) -> str:
     """Return a sentence on the exits and stages of `before` that `after` lacks, with the bytes saved.
 
     The text is empty if the networks have equal exits and stages.
+
+    Args:
+        before: The network with all exits and stages.
+        after: The network with the rest.
+        share: The smallest fraction of the calibration samples at an exit that stays; 0 by default = any.
     """
     count = after.backbone.ends
     exits = [point + 1 for point in before.points if point not in (*after.points, count - 1)]
@@ -52,9 +57,11 @@ def removal_text(before: ExitNetwork, after: ExitNetwork) -> str:
         return ""
     small, large = weight_bytes(after), weight_bytes(before)
     end = f" The last exit is now the exit after stage {count}." if stages else ""
+    few = f"fewer than {share:.2%} of the calibration samples exit there"
+    cause = few if share else "no sample uses them"
     return (
-        f"Removed, because no sample uses them: {', '.join(parts)}.{end} The weights take {small:,} bytes in "
-        f"place of {large:,}: {large - small:,} bytes ({1 - small / large:.0%}) less."
+        f"Removed, because {cause}: {', '.join(parts)}.{end} The weights take {small:,} bytes in place of "
+        f"{large:,}: {large - small:,} bytes ({1 - small / large:.0%}) less."
     )
 
 

@@ -12,6 +12,7 @@ from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, DataParts
 from edanas.run.layers import AUTO
+from edanas.run.paths import relocated
 from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher
 
@@ -61,7 +62,7 @@ def check_settings(folder: Path, settings: Settings, archive: Archive) -> None:
     if stored is not None and _has_begun(folder, archive):
         has_results = any(folder.glob(f"{MODELS}/*.row.json"))
         allowed = CHANGEABLE if has_results else (*CHANGEABLE, *_CHANGEABLE_BEFORE_RESULTS)
-        older = resolve([("", stored)])
+        older = relocated(resolve([("", stored)]), settings)
         refused = [line for line in changed(older, settings) if not line.startswith(allowed)]
         if refused:
             raise RunError(
@@ -116,6 +117,23 @@ def bind_inputs(
     Raises:
         RunError: An input differs, e.g. because a plugin was updated or an image was added.
     """
+    stored = archive.meta()
+    for key, value in check_inputs(folder, settings, archive, space, parts).items():
+        if stored.get(key) != value:
+            archive.set_meta(key, value)
+
+
+def check_inputs(
+    folder: Path, settings: Settings, archive: Archive, space: SearchSpace, parts: DataParts
+) -> dict[str, Any]:
+    """Return digests of the inputs, after their comparison with those in the archive, if it has any.
+
+    The arguments are as in `bind_inputs`. The keys are `space`, `classes`, `data`, `weights` and `teacher`,
+    the last two only if there is such a file.
+
+    Raises:
+        RunError: An input differs, e.g. because a plugin was updated or an image was added.
+    """
     weights, teacher, classes = settings.weights, settings.teacher, list(parts.train.classes)
     stored = archive.meta()
     inputs = (
@@ -126,15 +144,12 @@ def bind_inputs(
         ("teacher", digest_of_teacher(teacher), f"with another teacher in {teacher}", "the file replaced"),
     )
     for key, value, difference, cause in inputs:
-        if value is None:
-            continue
-        if _has_begun(folder, archive) and stored.get(key, value) != value:
+        if value is not None and _has_begun(folder, archive) and stored.get(key, value) != value:
             raise RunError(
                 f"{folder} holds a run {difference}, though its settings are the same; was {cause}? "
                 "Use another --out, or --overwrite to discard it"
             )
-        if stored.get(key) != value:
-            archive.set_meta(key, value)
+    return {key: value for key, value, _, _ in inputs if value is not None}
 
 
 def _has_begun(folder: Path, archive: Archive) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from edanas.core.archive import Archive
 from edanas.core.config import to_plain
 from edanas.core.contracts import StagedBackbone, SupernetProvider
 from edanas.core.cut_backbones import restricted
@@ -24,6 +25,7 @@ from edanas.core.types import Backbone, Task
 from edanas.evaluation.network_trainer import BACKWARD
 from edanas.evaluation.plain_networks import plain_backbone, plain_side, with_calibration
 from edanas.plugins.registry import Registry
+from edanas.run.binding import check_inputs
 from edanas.run.compose import Composition, compose, make_space
 from edanas.run.folder import DEFAULT_PLACE, RunFolder
 from edanas.run.rehearsal import rehearse
@@ -75,7 +77,12 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
     unknown = None
     try:
         composition = compose(registry, _without_download(settings), folder, progress=Silent())
-        unknown = rehearse(registry, composition, has_run=out is not None and out.has_run())
+        has_run = out is not None and out.has_run()
+        if has_run:
+            bench = composition.workbench
+            with Archive(folder, read_only=True) as archive:
+                check_inputs(folder, settings, archive, bench.space, bench.parts)
+        unknown = rehearse(registry, composition, has_run=has_run)
         task = composition.workbench.parts.task
     except AbsentDataError as absent:
         task = Task(absent.channels, absent.classes)

@@ -17,6 +17,7 @@ from edanas.core.runfolder import (
     CONFIG,
     ENVIRONMENT,
     MODELS,
+    PLACE,
     left_files,
     matching_files,
     partial_files,
@@ -30,6 +31,7 @@ from edanas.report.result import FILE as RESULT
 from edanas.report.result import Result
 from edanas.report.writing import FURTHER
 from edanas.run.binding import bind_settings, check_settings
+from edanas.run.paths import relocated
 from edanas.run.plugin_files import plugin_files
 from edanas.run.provenance import environment
 from edanas.run.time_plan import FILE as PLAN
@@ -110,10 +112,11 @@ class RunFolder:
         if not (self.path / RESULT).exists():
             return False
         try:
-            return resolve([("", Result.read(self.path).settings)]) == self.settings
+            older = resolve([("", Result.read(self.path).settings)])
         except EdanasError as error:
             say(f"{str(error).partition(';')[0]}; the file is written again from the archive")
             return False
+        return relocated(older, self.settings) == self.settings
 
     def discard(self) -> None:
         """Delete the files of the run and no other files; do nothing if the folder holds no run."""
@@ -224,7 +227,8 @@ class RunFolder:
             RunError: A file cannot be written.
         """
         config = to_toml(self.settings).encode()
-        record = {**(facts or environment(self.settings)), CONFIG: checksum(config)}
+        place = {PLACE: str(self.path.absolute())}
+        record = {**(facts or environment(self.settings)), **place, CONFIG: checksum(config)}
         replace_file(self.path / CONFIG, config)
         replace_file(self.path / ENVIRONMENT, sealed_text(record))
 
@@ -235,8 +239,11 @@ class RunFolder:
             result: The result of the finished run.
             say: Called with a sentence that names the damaged file.
         """
-        if damaged := self._damaged_input():
+        damaged = self._damaged_input()
+        if damaged:
             say(f"{self.path / damaged}: is damaged or missing; the file is written again from the result")
+        # The settings differ in the paths of moved files alone.
+        if damaged or (self.path / CONFIG).read_text(encoding="utf-8") != to_toml(self.settings):
             self.write_inputs(result.data["environment"])
 
     def _damaged_input(self) -> str:

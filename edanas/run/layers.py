@@ -20,6 +20,7 @@ from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
 from edanas.run.head_sizes import scaled_classifier
 from edanas.run.image_sizes import sized_supernet
+from edanas.run.paths import with_absolute_paths
 
 RUN_ARGUMENTS = {"evaluation": 1}
 """The number of arguments that the run passes to factories before their options, by kind; 0 by default."""
@@ -138,7 +139,7 @@ def layered_settings(
         ):
             if line:
                 say(line)
-    return settings
+    return with_absolute_paths(registry, settings)
 
 
 def _changes_for_time(registry: Registry, settings: Settings, images: Survey) -> dict[str, Any]:

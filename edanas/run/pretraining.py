@@ -13,12 +13,13 @@ from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.runfolder import RunLock, left_files, matching_files, replace_file
-from edanas.core.settings import Settings
+from edanas.core.settings import Component, Settings
 from edanas.evaluation.initial_weights import trained_parts
 from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.run.compose import Composition, compose, supernet_trainers
 from edanas.run.helping import help_training
+from edanas.run.paths import PATH_OPTIONS
 from edanas.run.provenance import digest_of_file, digest_of_parts, digest_of_teacher, environment
 from edanas.training.loop import Training
 from edanas.training.ranks import joined
@@ -250,12 +251,16 @@ def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> 
 def portable(settings: Settings) -> Settings:
     """Return the settings for a recipe: each path of a file or folder is replaced by its last component."""
     model, at, file = settings.teacher.rpartition("@")
+    options = settings.data.options.items()
+    data = {key: _name(str(value)) if key in PATH_OPTIONS else value for key, value in options}
     return replace(
         settings,
-        data=replace(settings.data, name=_name(settings.data.name)),
+        data=Component(_name(settings.data.name), data),
         weights=_name(settings.weights),
         teacher=f"{model}{at}{_name(file)}",
         warm_start=_name(settings.warm_start),
+        plan=_name(settings.plan),
+        device_profile=_name(settings.device_profile),
     )
 
 

@@ -117,6 +117,15 @@ def test_temporary_files_are_new_and_follow_no_link(tmp_path: Path, monkeypatch:
     assert len(set(names)) == 3
 
 
+def test_a_planted_link_is_no_lock(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "run.lock").symlink_to(victim)
+    with pytest.raises(RunError, match=r"run\.lock: is a link"), RunLock(tmp_path):
+        pass
+    assert victim.read_bytes() == b"precious"
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -143,6 +143,13 @@ def test_parquet_without_the_package_names_the_extra(registry, tmp_path, monkeyp
         loaded(registry, str(tmp_path))
 
 
+def test_parquet_files_beside_parts_are_refused_by_name(registry, tmp_path):
+    for name in ("train-0", "test-0", "unsupervised-0"):
+        (tmp_path / f"{name}.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"unsupervised-0\.parquet: found beside files of parts"):
+        loaded(registry, str(tmp_path))
+
+
 def test_images_of_several_sizes_are_resized_as_files_are(registry, tmp_path):
     rng = np.random.default_rng(0)
     X = [rng.integers(0, 256, (5 + n % 4, 9, 3), dtype=np.uint8) for n in range(24)]

@@ -50,6 +50,7 @@ def test_parts_are_understood_under_usual_names_in_any_case(names, tmp_path):
         (("fold1", "fold2", "fold3"), r"found fold1/, fold2/, fold3/, which look like parts"),
         (("public", "private"), r"found private/, public/, which look like parts"),
         (("my_train", "my_test"), r"found my_test/, my_train/, which look like parts"),
+        (("seg_train", "seg_test", "seg_pred"), r"found seg_test/, seg_train/, which look like parts"),
         (("Train", "training", "test"), r"found both Train/ and training/; one train part is allowed"),
         (("Valid", "Test"), r"found Test/, Valid/ but no class folders in train/"),
     ],
@@ -58,6 +59,20 @@ def test_what_looks_like_parts_and_is_not_understood_is_refused_by_name(names, m
     write(tmp_path, *names)
     with pytest.raises(DataError, match=message):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("my_test", "my_train"), ("fold 1", "fold 2"), ("Split1", "Split10")])
+def test_folders_of_images_without_classes_that_look_like_parts_are_no_classes(names, tmp_path):
+    for name in names:
+        save(tmp_path / name / "1.png")
+    with pytest.raises(DataError, match=f"found {names[0]}/, {names[1]}/, which look like parts"):
+        load(tmp_path)
+
+
+def test_classes_with_words_for_parts_are_classes(tmp_path):
+    for name in ("bullet train", "test tube", "training"):
+        save(tmp_path / name / "1.png")
+    assert load(tmp_path).samples.classes == ("bullet train", "test tube", "training")
 
 
 def test_parts_below_classes_are_refused(tmp_path):

@@ -238,6 +238,9 @@ def test_a_recipe_names_files_and_not_where_they_lie() -> None:
     carried = portable(replace(away, teacher="timm:resnet18@/srv/big.pth"))
     assert (carried.data.name, carried.weights, carried.warm_start) == ("birds", "first.safetensors", "")
     assert carried.teacher == "timm:resnet18@big.pth"
+    folder = portable(replace(away, data=Component("folder", {"path": "/srv/birds", "channels": "rgb"})))
+    assert folder.data.options == {"path": "birds", "channels": "rgb"}
+    assert portable(replace(away, plan="/srv/plan.json")).plan == "plan.json"
     assert portable(carried) == carried
     assert portable(settings) == settings
 

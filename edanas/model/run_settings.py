@@ -1,0 +1,61 @@
+"""Settings of the run to which a network's file belongs."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edanas.core.archive import FILE as ARCHIVE
+from edanas.core.config import read_toml, resolve
+from edanas.core.errors import ConfigError, EdanasError
+from edanas.core.records import parse
+from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS, PLACE
+from edanas.core.settings import Component, Settings
+
+
+def run_settings(model: Path | None) -> Settings | None:
+    """Return the settings of the run whose folder `models` has the network's file.
+
+    If the folder of the run was moved together with the data, the settings have the present path of the data.
+
+    Returns:
+        The settings, or `None` if the file is not in a run folder.
+
+    Raises:
+        ConfigError: The settings cannot be read.
+
+    Example:
+        >>> run_settings(Path("network.json")) is None
+        True
+    """
+    if model is None or model.absolute().parent.name != MODELS:
+        return None
+    run = model.absolute().parent.parent
+    config = run / CONFIG
+    # A file of this name alone may belong to another program.
+    if not config.is_file() or not any((run / name).is_file() for name in (ARCHIVE, ENVIRONMENT)):
+        return None
+    try:
+        return _with_moved_data(run, resolve([(str(config), read_toml(config))]))
+    except ConfigError:
+        raise
+    except EdanasError as error:
+        raise ConfigError(f"{config}: cannot be read: {error}") from error
+
+
+def _with_moved_data(run: Path, settings: Settings) -> Settings:
+    """Return the settings of a run with the present path of its data, if run and data were moved together."""
+    try:
+        first_place = parse((run / ENVIRONMENT).read_bytes())[PLACE]
+    except (OSError, ValueError, LookupError, TypeError):
+        return settings  # the run is of an older version
+
+    def present(text: Any) -> Any:
+        if not isinstance(text, str) or not Path(text).is_absolute() or Path(text).exists():
+            return text
+        moved = Path(os.path.normpath(run / os.path.relpath(text, first_place)))
+        return str(moved) if moved.exists() else text
+
+    data = settings.data
+    options = {name: present(value) for name, value in data.options.items()}
+    return replace(settings, data=Component(present(data.name), options))
