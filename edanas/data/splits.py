@@ -1,5 +1,6 @@
 """The split of the data into four disjoint parts, stratified by class and reproducible by a seed."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
@@ -63,6 +64,22 @@ def parts_of(data: LoadedData, indices: Mapping[str, Indices]) -> DataParts:
     train, calibration, validation, test = (data.samples.subset(indices[part]) for part in PARTS)
     mean, std = _statistics(train.images)
     return DataParts(train, calibration, validation, test, mean, std, data.front_end)
+
+
+def digest_of(*sets: ImageSet) -> str:
+    """Return a digest of the images and labels of sets of samples: 16 hexadecimal digits of BLAKE2b.
+
+    Example:
+        >>> samples = ImageSet(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), ("a", "b"))
+        >>> len(digest_of(samples)), digest_of(samples) == digest_of(samples, samples)
+        (16, False)
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for samples in sets:
+        for tensor in (samples.images, samples.labels):
+            digest.update(repr(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def split_indices(data: LoadedData, settings: SplitSettings, seed: int) -> dict[str, Indices]:

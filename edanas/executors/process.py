@@ -38,6 +38,9 @@ _Task = tuple[int, Any]
 _POLL = 5.0
 """Seconds between two checks of the workers' times."""
 
+_MOST = 4096
+"""Largest number of workers, and of threads of a worker, as for the setting `threads`."""
+
 
 class Process(Executor):
     """Evaluate several candidates at once, in worker processes of this machine.
@@ -64,7 +67,7 @@ class Process(Executor):
         ...     Process(workers=0)
         ... except ConfigError as error:
         ...     print(error)
-        executor.workers: found 0; allowed: 1 or more
+        executor.workers: found 0; allowed: 1 to 4096
     """
 
     def __init__(
@@ -75,11 +78,11 @@ class Process(Executor):
         gpus: float = 0.0,
         asynchronous: bool = False,  # noqa: FBT001, FBT002 - settings pass options by name
     ) -> None:
-        if workers < 1:
-            raise ConfigError(f"executor.workers: found {workers}; allowed: 1 or more")
-        if threads < 0:
+        if not 1 <= workers <= _MOST:
+            raise ConfigError(f"executor.workers: found {workers}; allowed: 1 to {_MOST}")
+        if not 0 <= threads <= _MOST:
             raise ConfigError(
-                f"executor.threads: found {threads}; allowed: 0 (the number in the calling process) or more"
+                f"executor.threads: found {threads}; allowed: 0 (as the calling process) to {_MOST}"
             )
         self.workers, self.threads, self.asynchronous = workers, threads, asynchronous
         self._workers_per_gpu = workers_per_gpu(gpus, workers)

@@ -67,6 +67,10 @@ class Entropy(ConfidenceCriterion):
         return Formula("entropy")
 
 
+_MOST_AGREEING = 1000
+"""Largest number of agreeing exits, since each of them is a level of the confidence."""
+
+
 class Patience(SequenceCriterion):
     """The number of consecutive exits with the same prediction, divided by `agreeing`; at most 1 (PABEE).
 
@@ -78,7 +82,7 @@ class Patience(SequenceCriterion):
     exit", NeurIPS 2020.
 
     Args:
-        agreeing: Number of agreeing exits at which the confidence is 1; 2 or more.
+        agreeing: Number of agreeing exits at which the confidence is 1; 2 to 1,000.
 
     Raises:
         ConfigError: `agreeing` is out of range.
@@ -87,8 +91,8 @@ class Patience(SequenceCriterion):
     memory = True
 
     def __init__(self, agreeing: int = 2) -> None:
-        if agreeing < 2:
-            raise ConfigError(f"criterion.agreeing: found {agreeing}; allowed: 2 or more")
+        if not 2 <= agreeing <= _MOST_AGREEING:
+            raise ConfigError(f"criterion.agreeing: found {agreeing}; allowed: 2 to {_MOST_AGREEING}")
         self.agreeing = agreeing
         self.levels = tuple(float(np.float32(n) / np.float32(agreeing)) for n in range(2, agreeing + 1))
 

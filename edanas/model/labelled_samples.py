@@ -16,13 +16,20 @@ from edanas.data.folder_layout import quoted
 from edanas.data.splits import PARTS, split
 from edanas.model.eenn import EENN
 from edanas.model.inputs import InputForm
-from edanas.model.run_settings import run_settings
+from edanas.model.run_settings import has_other_images, run_settings
 from edanas.model.sound_inputs import front_end_of
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import Registry
 
 ALL = "all"
 """Name that selects all samples of a data set instead of one part."""
+
+
+OTHER_IMAGES = (
+    "The images of the run's data have changed since the run, and with them its parts: samples may be of its "
+    "train part, and results on them too optimistic."
+)
+"""Remark on the data of a run whose images differ from those of the run."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def read_labelled_samples(
         raise ConfigError(f"part: found '{part}'.{near_miss(part, (*PARTS, ALL))}")
     source = _source(registry, network, model, data, skip_unreadable=skip_unreadable)
     if isinstance(source, Settings):
-        labelled = _read_run_part(registry, network, source, part)
+        labelled = _read_run_part(registry, network, source, part, model)
     else:
         labelled = _read_named_part(registry, network, source, str(data), part)
     return replace(labelled, samples=_match_network(labelled.samples, network))
@@ -115,7 +122,8 @@ def read_two_parts(
     source = _source(registry, network, model, data, skip_unreadable=skip_unreadable)
     if isinstance(source, Settings):
         calibration, validation = (
-            _read_run_part(registry, network, source, part).samples for part in ("calibration", "validation")
+            _read_run_part(registry, network, source, part, model).samples
+            for part in ("calibration", "validation")
         )
         return _match_network(calibration, network), _match_network(validation, network)
     loaded = _load(registry, source, network, 0)
@@ -162,7 +170,7 @@ def _source(
 
 
 def _read_run_part(
-    registry: Registry, network: EENN, settings: Settings, part: str | None
+    registry: Registry, network: EENN, settings: Settings, part: str | None, model: Path | None
 ) -> LabelledSamples:
     """Read a part of the data of the network's run; `None` for the calibration part."""
     loaded = _load(registry, data_component(registry, settings.data), network, settings.seed)
@@ -180,7 +188,10 @@ def _read_run_part(
         remarks.append("The test part was used here, so results on it are no test accuracy any more.")
     if chosen == ALL:
         return LabelledSamples(loaded.samples, "all of the run's data", tuple(remarks))
-    samples = getattr(split(loaded, settings.split, settings.seed), chosen)
+    parts = split(loaded, settings.split, settings.seed)
+    if model is not None and has_other_images(model, parts.train):
+        remarks.append(OTHER_IMAGES)
+    samples = getattr(parts, chosen)
     return LabelledSamples(samples, f"the run's {chosen} part", tuple(remarks))
 
 

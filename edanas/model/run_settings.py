@@ -6,11 +6,34 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.archive import FILE as ARCHIVE
+from edanas.core.archive import Archive
 from edanas.core.config import read_toml, resolve
 from edanas.core.errors import ConfigError, EdanasError
 from edanas.core.records import parse
 from edanas.core.runfolder import CONFIG, ENVIRONMENT, MODELS, PLACE
 from edanas.core.settings import Component, Settings
+from edanas.core.types import ImageSet
+from edanas.data.splits import digest_of
+
+TRAIN = "train"
+"""The key in the archive for the digest of the train part's images and labels."""
+
+
+def has_other_images(model: Path, train: ImageSet) -> bool:
+    """Return whether the images of a run's train part differ from those of the run, e.g. after an addition.
+
+    The parts of the data are then drawn otherwise. The result is false if the run has recorded no digest.
+
+    Args:
+        model: The network's file in the folder of the run.
+        train: The train part, drawn anew from the data of the run.
+    """
+    try:
+        with Archive(model.absolute().parent.parent, read_only=True) as archive:
+            recorded = archive.meta().get(TRAIN)
+    except EdanasError:
+        return False  # the archive was left behind, or is damaged
+    return recorded not in (None, digest_of(train))
 
 
 def run_settings(model: Path | None) -> Settings | None:

@@ -11,6 +11,8 @@ from edanas.core.runfolder import MODELS, matching_files
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, DataParts
+from edanas.data.splits import digest_of
+from edanas.model.run_settings import TRAIN
 from edanas.run.layers import AUTO
 from edanas.run.paths import relocated
 from edanas.run.plugin_files import plugin_files
@@ -128,8 +130,8 @@ def check_inputs(
 ) -> dict[str, Any]:
     """Return digests of the inputs, after their comparison with those in the archive, if it has any.
 
-    The arguments are as in `bind_inputs`. The keys are `space`, `classes`, `data`, `weights` and `teacher`,
-    the last two only if there is such a file.
+    The arguments are as in `bind_inputs`. The keys are `space`, `classes`, `data`, `train`, `weights` and
+    `teacher`, the last two only if there is such a file.
 
     Raises:
         RunError: An input differs, e.g. because a plugin was updated or an image was added.
@@ -140,6 +142,7 @@ def check_inputs(
         ("space", space.signature(), "of another search space", "a plugin updated"),
         ("classes", classes, f"on classes {stored.get('classes')}, now {classes}", "a class renamed"),
         ("data", digest_of_parts(parts), "on other images", "the data set changed"),
+        (TRAIN, digest_of(parts.train), "on other images", "the data set changed"),
         ("weights", digest_of_file(weights), f"with other weights in {weights}", "the file replaced"),
         ("teacher", digest_of_teacher(teacher), f"with another teacher in {teacher}", "the file replaced"),
     )

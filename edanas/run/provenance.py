@@ -14,6 +14,7 @@ from edanas.core.errors import RunError, WeightsError
 from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.core.version import VERSION
+from edanas.data.splits import digest_of
 from edanas.evaluation.teachers import parse_teacher
 from edanas.supernets.timm_models import pretrained_timm_model
 from edanas.training.supernet_file import find
@@ -62,12 +63,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def digest_of_parts(parts: DataParts) -> str:
     """Return a digest of the images and labels of all parts: 16 hexadecimal digits of BLAKE2b."""
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (parts.train, parts.calibration, parts.validation, parts.test):
-        for tensor in (part.images, part.labels):
-            digest.update(repr(tuple(tensor.shape)).encode())
-            digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
+    return digest_of(parts.train, parts.calibration, parts.validation, parts.test)
 
 
 def digest_of_file(name: str) -> str | None:

@@ -172,7 +172,8 @@ def _function(source: str) -> Callable[..., Any]:
 def _import_file(path: Path) -> ModuleType:
     """Import a Python file as a module whose name is derived from the path of the file."""
     if not path.is_file():
-        raise ConfigError(f"supernet.source: {path}: no such file")
+        place = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise ConfigError(f"supernet.source: {path}: no such file{place}")
     absolute = str(path.resolve())
     name = f"edanas_user_{path.stem}_{hashlib.sha256(absolute.encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, absolute)

@@ -8,13 +8,16 @@ from small_runs import parts, space, workbench
 
 import edanas
 from edanas.cli import main
+from edanas.core.archive import Archive
 from edanas.core.config import to_toml
 from edanas.core.types import SelectionScheme
 from edanas.data.digits import Digits
-from edanas.data.splits import split
+from edanas.data.splits import digest_of, split
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
+from edanas.model.labelled_samples import OTHER_IMAGES
 from edanas.model.profiling import collect_profile
+from edanas.model.run_settings import TRAIN
 from edanas.thresholds.profiles import outcome
 
 
@@ -143,15 +146,21 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     assert tune(model, "--min-accuracy", "1%") == 2
     assert "the network's file is not in a run folder" in capsys.readouterr().err
     (run / "env.json").write_text("{}")
+    split_up = split(Digits().load(12, 0), bench.settings.split, bench.settings.seed)
+    with Archive(run) as archive:
+        archive.set_meta(TRAIN, digest_of(split_up.train))
     assert tune(model, "--min-accuracy", "1%", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["remarks"][0] == "Tuned on the run's calibration part."
-    split_up = split(Digits().load(12, 0), bench.settings.split, bench.settings.seed)
+    assert OTHER_IMAGES not in result["remarks"]
     assert result["samples"] == len(split_up.calibration)
+    with Archive(run) as archive:
+        archive.set_meta(TRAIN, digest_of(split_up.test))
     assert tune(model, "--data", "digits", "--part", "test", "--min-accuracy", "1%", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["samples"] == len(split_up.test)
     assert any("no test accuracy any more" in remark for remark in result["remarks"])
+    assert OTHER_IMAGES in result["remarks"]
 
 
 def test_a_run_with_damaged_settings_is_named(model, capsys):

@@ -113,7 +113,7 @@ def test_a_function_that_cannot_be_sent_is_refused() -> None:
         list(Process().run(lambda item: item, [1]))
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": -1}, {"threads": -1}])
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": 2**31}, {"threads": -1}, {"threads": 2**31}])
 def test_options_out_of_range_are_named(options: dict[str, int]) -> None:
     (name, value), *_ = options.items()
     with pytest.raises(ConfigError, match=f"executor.{name}: found {value}; allowed"):

@@ -86,6 +86,7 @@ def test_thresholds_of_patience_are_numbers_of_agreeing_exits(agreeing):
         assert fires == [n >= count for n in range(1, agreeing + 1)]
 
 
-def test_a_patience_of_one_is_refused():
-    with pytest.raises(ConfigError, match=r"criterion\.agreeing: found 1; allowed: 2 or more"):
-        Patience(1)
+@pytest.mark.parametrize("agreeing", [1, 2**31])
+def test_a_patience_out_of_range_is_refused(agreeing):
+    with pytest.raises(ConfigError, match=f"criterion.agreeing: found {agreeing}; allowed: 2 to 1000"):
+        Patience(agreeing)

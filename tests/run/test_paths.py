@@ -3,12 +3,16 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+import torch
 
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
 from edanas.core.settings import Component, Settings
-from edanas.model.run_settings import run_settings
+from edanas.core.types import ImageSet
+from edanas.data.splits import digest_of
+from edanas.model.run_settings import TRAIN, has_other_images, run_settings
 from edanas.run.binding import bind_settings
 from edanas.run.folder import RunFolder
 from edanas.run.layers import layered_settings
@@ -106,3 +110,18 @@ def test_networks_of_a_moved_run_find_its_data(project, small):
     assert run_settings(network).data.options["path"] == str(moved / "photos")
     (moved / "runs" / "a" / "env.json").write_text(json.dumps([]))
     assert run_settings(network).data.options["path"] == str(project / "photos")
+
+
+def test_a_network_of_a_run_whose_images_changed_is_recognised(tmp_path):
+    images, labels = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1), torch.tensor([0, 1, 0, 1])
+    train = ImageSet(images, labels, ("a", "b"))
+    network = tmp_path / "models" / "eenn.json"
+    assert not has_other_images(network, train)  # no archive
+    with Archive(tmp_path) as archive:
+        archive.set_meta("seed", 0)
+        assert not has_other_images(network, train)  # an older version
+        archive.set_meta(TRAIN, digest_of(train))
+    assert not has_other_images(network, train)
+    for changed in (images + 1, images[[1, 0, 2, 3]]):
+        assert has_other_images(network, ImageSet(changed, labels, ("a", "b")))
+    assert has_other_images(network, train.subset(np.array([0, 1, 2])))

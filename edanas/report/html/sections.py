@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -70,11 +71,11 @@ PLAIN = (
 
 
 def data_name(settings: Mapping[str, Any]) -> str:
-    """Return the name of the run's data set, or the path of its images."""
+    """Return the name of the run's data set, or the last component of the path of its images."""
     data = settings.get("data", "a run")
     if isinstance(data, Mapping):
-        return str(data.get("path") or data.get("name") or "a run")
-    return str(data)
+        data = data.get("path") or data.get("name") or "a run"
+    return Path(str(data)).name or str(data)
 
 
 def facts(result: Result) -> str:
