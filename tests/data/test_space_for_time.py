@@ -7,7 +7,15 @@ from edanas.core.contracts import SupernetProvider
 from edanas.core.settings import TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Task
-from edanas.data.space_for_time import ALONE, LONG, SHARE, SINGLE, affordable_macs, settings_for_time, time_sentence
+from edanas.data.space_for_time import (
+    ALONE,
+    LONG,
+    SHARE,
+    SINGLE,
+    affordable_macs,
+    settings_for_time,
+    time_sentence,
+)
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 
