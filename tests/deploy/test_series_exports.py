@@ -68,6 +68,13 @@ def test_c_code_for_series_equals_its_reference_in_every_bit(
     samples = series_parts(padded=padded).test.images
     integers = in_integers(network, samples)
     assert equal_rows(integers, samples, tmp_path).sum() == len(samples)
+    values = samples[0, :, 0].T.nan_to_num().contiguous().numpy()
+    values[7, 2] = np.nan
+    (tmp_path / "broken.raw").write_bytes(values.tobytes())
+    command = ["./strict", "broken.raw"]
+    wrong = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert "nan at position 7, channel 2; allowed: finite values" in wrong.stderr
 
 
 def test_c_code_of_a_shorter_series_computes_what_the_masked_network_computes(tmp_path: Path) -> None:

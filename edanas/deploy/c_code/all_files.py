@@ -18,8 +18,7 @@ def c_files(network: IntNetwork, executed_macs: Sequence[int]) -> dict[str, str]
     """
     sources = files("edanas.deploy.c_code") / "sources"
     writer = _writer_of(network)
-    names = {**dict(zip(writer.files, writer.files, strict=True)), "main.c": writer.main}
-    texts = {name: (sources / source).read_text(encoding="ascii") for name, source in names.items()}
+    texts = {name: (sources / name).read_text(encoding="ascii") for name in writer.files}
     return {"network.h": header(writer), "network.c": writer.text(executed_macs), **texts}
 
 

@@ -15,7 +15,6 @@ class SeriesWriter(Writer):
     """Writer for networks of series of one length."""
 
     files = (*FIXED, "series.c", "series.h")
-    main = "main_series.c"
     includes = '#include "series.h"\n'
     signature = "int32_t edanas_classify(const float *series, int32_t length, edanas_result *result)"
     description = (

@@ -13,7 +13,7 @@ from edanas.deploy.c_code.network import IntNetwork, IntSegment
 from edanas.deploy.c_code.pixels import Pixels
 from edanas.deploy.c_header import text_literal
 
-FIXED = ("kernels.c", "kernels.h", "decision.c", "decision.h", "Makefile")
+FIXED = ("kernels.c", "kernels.h", "decision.c", "decision.h", "main.c", "Makefile")
 """Names of the files that are the same for all networks."""
 
 
@@ -82,7 +82,6 @@ class Writer:
     """Writer of `network.c` and of the parts of `network.h` that depend on the kind of samples."""
 
     files: tuple[str, ...] = FIXED
-    main = "main.c"
     includes = ""
     signature = "int32_t edanas_classify(const uint8_t *image, edanas_result *result)"
     description = (
