@@ -82,7 +82,7 @@ def run(
 
 def _first_line(options: RunOptions) -> str:
     """Return the line that appears at once, before packages are loaded."""
-    images = f"the images of {options.data}" if options.data else "images"
+    images = f"the samples of {options.data}" if options.data else "images"
     return (
         f"edanas run: trains a supernet on {images}, searches it for early-exit networks, and trains and "
         "tests the best. Loading ..."

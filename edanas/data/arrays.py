@@ -144,7 +144,7 @@ class Npz(ArraySource):
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            advice = "; objects are not read, save numbers" if "pickle" in str(error).lower() else ""
+            advice = "; save numbers, with NaN after shorter series" if "pickle" in str(error).lower() else ""
             raise DataError(f"{self.path}: cannot be read as .npz: {error}{advice}") from error
         return set_of_arrays(arrays, self.group, place=str(self.path))
 

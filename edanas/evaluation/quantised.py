@@ -34,8 +34,14 @@ def check_quantisable(bench: Workbench) -> None:
 
     Raises:
         ConfigError: The largest network has a layer that integers cannot express, or the calibration part is
-            too small.
+            too small, or series differ in length.
     """
+    if bench.parts.padded:
+        raise ConfigError(
+            "evaluation.quantized: found true, but the data has series of unequal length, whose masks have "
+            "no counterpart in 8-bit integers; allowed: false (the exporter `c` takes such networks), or series "
+            "of one length"
+        )
     network = bench.builder.with_every_head(bench.space.largest())
     try:
         int8_network(network, bench.parts.calibration.images)

@@ -271,8 +271,12 @@ def _match_network(samples: ImageSet, network: EENN) -> ImageSet:
     """Return the samples with the network's size of images, number of channels and labels.
 
     Raises:
-        DataError: A sample has a class that the network does not have.
+        DataError: A sample has a class that the network does not have, or the samples are series for a
+            network for images, or the reverse.
     """
+    if samples.images.is_floating_point() != network.series:
+        kinds = ("series", "images") if network.series else ("images", "series")
+        raise DataError(f"data: found {kinds[1]}; allowed: {kinds[0]}, which the network classifies")
     number = {name: label for label, name in enumerate(network.classes)}
     used = torch.unique(samples.labels).tolist()
     for label in used:

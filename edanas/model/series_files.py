@@ -64,7 +64,8 @@ def _samples(path: Path, *, series: bool) -> npt.NDArray[Any]:
                     raise DataError(f"{path}: found {listed}; allowed: an array named {usual}")
                 array = content[name]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read as a file of NumPy: {error}") from error
+        advice = "; save numbers, with NaN after shorter series" if "pickle" in str(error).lower() else ""
+        raise DataError(f"{path}: cannot be read as a file of NumPy: {error}{advice}") from error
     if array.ndim not in ((2, 3) if series else (3, 4)):
         allowed = "(N, C, L) or (N, L)" if series else "(N, C, H, W), (N, H, W, C) or (N, H, W)"
         raise DataError(f"{path}: found shape {array.shape}; allowed: {allowed}")

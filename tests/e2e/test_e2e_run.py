@@ -319,7 +319,7 @@ def test_without_out_a_new_folder_is_created_and_named(
     (folder,) = (tmp_path / "edanas-runs").iterdir()
     assert folder.name.startswith("mbv3-sm-")
     purpose, place, *_ = output.err.splitlines()
-    assert purpose.startswith("edanas run: trains a supernet on the images of ")
+    assert purpose.startswith("edanas run: trains a supernet on the samples of ")
     assert place == f"Folder: edanas-runs/{folder.name}"
     assert (folder / "result.json").exists()
 

@@ -6,6 +6,9 @@ from series_networks import CHANNELS, LENGTH, series_network, series_parts
 
 import edanas
 from edanas.core.errors import DataError
+from edanas.model.labelled_samples import read_labelled_samples
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
 from edanas.testing.evaluations import toy_network
 from edanas.testing.toy_networks import toy_images
 
@@ -53,3 +56,12 @@ def test_arrays_of_another_name_or_shape_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", np.zeros(LENGTH))
     with pytest.raises(DataError, match=r"found shape \(40,\); allowed: \(N, C, L\)"):
         list(edanas.stream(network, [tmp_path / "b.npy"]))
+
+
+def test_labelled_images_for_a_network_of_series_are_refused(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "a.npz", x=np.zeros((6, 8, 8), np.uint8) + np.arange(8, dtype=np.uint8), y=list("abcabc")
+    )
+    registry = Registry(load_plugins())
+    with pytest.raises(DataError, match="data: found images; allowed: series"):
+        read_labelled_samples(registry, series_network(tmp_path), None, str(tmp_path / "a.npz"), None)

@@ -10,6 +10,9 @@ from edanas.core.errors import DataError, WeightsError
 from edanas.core.preprocess import PREPROCESSING, preprocessing_fields
 from edanas.data.spectrogram import FrontEnd
 from edanas.model.eenn import EENN
+from edanas.model.labelled_samples import read_labelled_samples
+from edanas.plugins.manager import load_plugins
+from edanas.plugins.registry import Registry
 from edanas.testing.evaluations import toy_network
 
 soundfile: Any = pytest.importorskip("soundfile", reason="the extra `sound` is not installed")
@@ -85,3 +88,13 @@ def test_networks_for_raw_sound_classify_recordings(folder: Path, tmp_path: Path
     np.save(tmp_path / "x.npy", raw.picture(tone(0))[None])
     (again,) = edanas.stream(network, tmp_path / "x.npy")
     assert again.confidence == pytest.approx(answers[0].confidence, abs=1e-5)
+
+
+def test_labelled_recordings_are_read_by_the_front_end_of_the_network(network: EENN, tmp_path: Path) -> None:
+    for number, name in enumerate(network.classes):
+        (tmp_path / "sounds" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "sounds" / name / "a.wav", tone(number)[:3000], 8000, subtype="FLOAT")
+    registry = Registry(load_plugins())
+    samples = read_labelled_samples(registry, network, None, str(tmp_path / "sounds"), None).samples
+    for image, label in zip(samples.images, samples.labels.tolist(), strict=True):
+        assert np.array_equal(image[0], FRONT_END.picture(tone(label)[:3000].astype(np.float32)))
