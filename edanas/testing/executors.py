@@ -30,10 +30,11 @@ def check_executor(executor: Executor) -> None:
         >>> check_executor(Serial())
     """
     try:
+        # The order has one change of the function only, since a change may start new workers.
         _check_order(executor)
         _check_demand(executor)
-        _check_early_end(executor)
         _check_as_completed(executor)
+        _check_early_end(executor)
         _check_exception(executor)
     finally:
         executor.close()

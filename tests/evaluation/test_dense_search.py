@@ -9,6 +9,9 @@ SETTINGS = {
     "finetune": {"epochs": 1, "batch_size": 128},
     "surrogates": ["cart"],
     "recalibration": 64,
+    # The test reads no accuracy and no network to compare with.
+    "split": {"train": 0.15, "calibration": 0.15, "validation": 0.15, "test": 0.55},
+    "baseline": {"epochs": 0},
 }
 
 
