@@ -244,7 +244,12 @@ def unmet_budget_message(budget: Budget, front: ThresholdFront, unit: float, dea
 
 
 def unreachable_budget_message(
-    budget: Budget, leaving: npt.NDArray[np.float64], placed: Sequence[int], unit: float = 1.0
+    budget: Budget,
+    leaving: npt.NDArray[np.float64],
+    placed: Sequence[int],
+    unit: float = 1.0,
+    *,
+    loose: bool = False,
 ) -> str:
     """Return an error message for a cost budget outside the range of the placed exits, else an empty text.
 
@@ -254,8 +259,11 @@ def unreachable_budget_message(
             rising.
         placed: Exit points of the placed exits, ascending, one or more.
         unit: Factor from the units of `leaving` to the units of the budget.
+        loose: Allow budgets above the cost of the last exit, as a budget of several networks may be; False
+            by default.
     """
-    if leaving[0] * unit <= budget.limit * (1 + 1e-9) and budget.limit <= unit * leaving[-1] * (1 + 1e-9):
+    most = np.inf if loose else unit * float(leaving[-1])
+    if leaving[0] * unit <= budget.limit * (1 + 1e-9) and budget.limit <= most * (1 + 1e-9):
         return ""
     limit, low, high = (
         format_quantity(budget.quantity, value)

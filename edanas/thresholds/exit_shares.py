@@ -59,10 +59,11 @@ class ExitShares(ThresholdSetter):
             raise CandidateError("the criterion assigns no samples to exits; expected one that does")
         placed = calibration.scheme.placed
         costs = exit_costs(calibration.costs, placed)
-        if message := unreachable_budget_message(self.budget, costs, placed):
+        if message := unreachable_budget_message(self.budget, costs, placed, loose=True):
             raise CandidateError(message)
-        profile, assigned = calibration.assigned(self.budget.limit)
-        shares = affordable_shares(assigned, costs, self.budget.limit)
+        budget = min(self.budget.limit, float(costs[-1]))
+        profile, assigned = calibration.assigned(budget)
+        shares = affordable_shares(assigned, costs, budget)
         passing = shares[::-1].cumsum()[::-1][1:]
         odds = np.log(shares[:-1].clip(_SMALLEST)) - np.log(passing.clip(_SMALLEST))
         columns = [profile.points.index(point) for point in placed]

@@ -55,7 +55,7 @@ class Eero(ThresholdSetter):
         """See `ThresholdSetter.choose`."""
         placed = calibration.scheme.placed
         costs = exit_costs(calibration.costs, placed)
-        if message := unreachable_budget_message(self.budget, np.append(costs, np.inf), placed):
+        if message := unreachable_budget_message(self.budget, costs, placed, loose=True):
             raise CandidateError(message)
         profile = restrict_profile(calibration.profile, placed)
         errors = 1.0 - profile.correct.mean(axis=0)

@@ -142,7 +142,7 @@ class Dynamic(ThresholdSetter):
     The first thresholds are those of `Budgeted`, the most accurate thresholds within the budget.
     `edanas.stream` and `edanas predict` then move the thresholds after each batch of images; see
     `edanas.thresholds.stream_budget`. A single call of the network keeps the first thresholds, and so do
-    exported files in other formats.
+    exported files in other formats. If no image can cost more than the budget, the thresholds never move.
 
     Source: adaptive conformal inference (Gibbs and Candès, NeurIPS 2021), with costs in place of errors.
 
@@ -170,9 +170,11 @@ class Dynamic(ThresholdSetter):
         """See `ThresholdSetter.choose`."""
         placed = calibration.scheme.placed
         costs_by_exit = exit_costs(calibration.costs, placed)
-        if message := unreachable_budget_message(self.budget, costs_by_exit, placed):
+        if message := unreachable_budget_message(self.budget, costs_by_exit, placed, loose=True):
             raise CandidateError(message)
         scheme = best_within_budget(self.budget, calibration)
+        if self.budget.limit >= costs_by_exit[-1]:
+            return ThresholdChoice(scheme)
         placed_profile = restrict_profile(calibration.profile, placed)
         shares = outcome(placed_profile, scheme).utilization
         path = calibrated_path(placed_profile.confidence[:, :-1], scheme, costs_by_exit, shares)

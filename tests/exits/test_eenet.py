@@ -13,6 +13,7 @@ from edanas.exits.eenet import EENet, budget_loss, divergence_loss, score_loss
 from edanas.testing.setters import toy_calibration
 from edanas.thresholds.exit_shares import ExitShares, affordable_shares
 from edanas.thresholds.profiles import outcome
+from edanas.thresholds.schemes import exit_costs
 
 COSTS = (100.0, 250.0, 400.0)
 POINTS = (0, 2, 3)
@@ -131,6 +132,18 @@ def test_each_exit_gets_its_share_of_the_samples_with_the_highest_scores():
 def test_options_out_of_range(make, text):
     with pytest.raises(ConfigError, match=text):
         make()
+
+
+def test_a_budget_above_all_costs_is_that_of_the_last_exit():
+    budgets = []
+    calibration = toy_calibration((0.5, None, 0.5, None), 60)
+
+    def assigned(budget, profile=calibration.profile):
+        budgets.append(budget)
+        return profile, (0.25, 0.25, 0.5)
+
+    ExitShares("1G").choose(replace(calibration, assigned=assigned))
+    assert budgets == [exit_costs(calibration.costs, (0, 2))[-1]]
 
 
 def test_a_budget_below_the_first_exit_is_refused():
