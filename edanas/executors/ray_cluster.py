@@ -29,12 +29,19 @@ from edanas.core.machine import usable_cores
 from edanas.core.optional_packages import import_optional
 from edanas.core.time_limits import StepLimits, TimeLimit
 from edanas.executors.answer_order import in_order
+from edanas.executors.process import workers_per_gpu
 from edanas.executors.ray_worker import RayWorker, installed, payload
 
 _Task = tuple[int, Any]
 
 _POLL = 5.0
 """Longest wait for an answer in seconds; then the head and the times of the workers are checked."""
+
+_PROBE = 10.0
+"""Longest wait in seconds for the connection to a head."""
+
+_SMALLEST_SHARE = 1e-4
+"""Smallest share of a GPU that Ray can reserve."""
 
 _HEAD_LIMIT = 20.0
 """Seconds without an answer of the head after which the run ends. Ray itself ends the process after 60."""
@@ -118,6 +125,17 @@ class Ray(Executor):
         for name, value in (("cpus", cpus), ("gpus", gpus), ("threads", threads)):
             if not 0 <= value < math.inf:
                 raise ConfigError(f"executor.{name}: found {value}; allowed: 0 or more")
+        if 0 < gpus < _SMALLEST_SHARE or (gpus > 1 and gpus != int(gpus)):
+            raise ConfigError(
+                f"executor.gpus: found {gpus}; allowed: a share of a GPU from {_SMALLEST_SHARE} to 1, a "
+                "whole number of GPUs, or 0 to spread the workers evenly over all GPUs"
+            )
+        if address == "local":
+            _check_gpus(gpus, workers)
+        if "://" in address:
+            raise ConfigError(
+                f"executor.address: found '{address}'; allowed: auto, local, or the `host:port` of a head"
+            )
         self.address, self.workers, self.cpus, self.gpus = address, workers, cpus, gpus
         self.threads, self.asynchronous = threads, asynchronous
         self.timeout, self._limits = timeout, StepLimits(timeout)
@@ -215,8 +233,9 @@ class Ray(Executor):
                 cores = max(usable_cores(), math.ceil(self.workers * self.cpus))
                 options |= {"num_cpus": cores, "include_dashboard": False}
             try:
+                self._probe()
                 self._ray.init(**options, log_to_driver=True, logging_level=logging.ERROR)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # Ray exits, for instance, without a head
                 raise ConfigError(self._absence(error)) from error
             self._owns = True
         self._connected, self._head_seen = True, time.monotonic()
@@ -224,7 +243,15 @@ class Ray(Executor):
         self._head = host.strip("[]"), int(port)
         self._collect_lines()
 
-    def _absence(self, error: Exception) -> str:
+    def _probe(self) -> None:
+        """Raise an `OSError` if nothing listens at the address; Ray would try again for minutes."""
+        if self.address != "local":
+            from ray._private.services import canonicalize_bootstrap_address
+
+            host, _, port = str(canonicalize_bootstrap_address(self.address)).rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE).close()
+
+    def _absence(self, error: BaseException) -> str:
         """Return the message for a cluster that cannot be reached or started."""
         if self.address == "local":
             return f"executor: Ray cannot start on this machine ({_line(error)}); use 'process'"
@@ -448,6 +475,17 @@ def _cause(error: BaseException) -> str:
             sentence = text.partition(start)[2].splitlines()[0].partition(" Some common causes")[0]
             return textwrap.shorten(sentence, 200, placeholder=" ...").rstrip(".")
     return _line(error)
+
+
+def _check_gpus(gpus: float, workers: int) -> None:
+    """Refuse more workers than the GPUs of this machine suffice for; arguments are those of `Ray`."""
+    if gpus <= 1:
+        workers_per_gpu(gpus, workers)
+    elif workers * gpus > (count := torch.cuda.device_count()):
+        raise ConfigError(
+            f"executor.gpus: found {gpus:g} with executor.workers {workers}; GPUs needed: "
+            f"{workers * gpus:g}, on this machine: {count}"
+        )
 
 
 @hookimpl

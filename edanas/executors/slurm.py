@@ -230,7 +230,9 @@ class Slurm(Executor):
                 "on a file system that all nodes share"
             ) from error
         try:
-            self._submitter = self._submitit.AutoExecutor(output, cluster=self.cluster)
+            self._submitter = self._submitit.AutoExecutor(
+                output, cluster=self.cluster, slurm_max_num_timeout=_MOST_TIMEOUTS
+            )
             self._submitter.update_parameters(**self._accepted())
         except (RuntimeError, NameError, AssertionError, OSError) as error:
             raise ConfigError(
@@ -250,11 +252,15 @@ class Slurm(Executor):
     def _accepted(self) -> dict[str, Any]:
         """Return the parameters for the cluster; the local one has no array."""
         if self.cluster == "slurm":
-            return {**self._parameters, "slurm_max_num_timeout": _MOST_TIMEOUTS}
+            return self._parameters
         return {name: value for name, value in self._parameters.items() if not name.startswith("slurm_")}
 
     def _submit(self, pending: deque[int]) -> None:
-        """Submit pending items as an array of jobs, `chunk` items in each."""
+        """Submit pending items as an array of jobs, `chunk` items in each.
+
+        Raises:
+            ConfigError: `sbatch` refuses the jobs.
+        """
         free = self.workers - len(self._jobs)
         groups: list[list[int]] = []
         while pending and len(groups) < free:
@@ -262,8 +268,15 @@ class Slurm(Executor):
         if not groups:
             return
         threads = self.threads or torch.get_num_threads()
-        with self._submitter.batch():
-            jobs = [self._submitter.submit(SlurmJob(self._files, group, threads)) for group in groups]
+        try:
+            with self._submitter.batch():
+                jobs = [self._submitter.submit(SlurmJob(self._files, group, threads)) for group in groups]
+        except (RuntimeError, OSError) as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ConfigError(
+                f"executor: 'slurm' cannot submit jobs ({lines[-1]}); see executor.partition, executor.cpus, "
+                "executor.gpus, executor.memory_gb and executor.parameters"
+            ) from error
         now = time.monotonic()
         self._jobs += [_Job(job, group, now) for job, group in zip(jobs, groups, strict=True)]
 
@@ -281,11 +294,13 @@ class Slurm(Executor):
         """
         # Whether a job has ended is read before its answers, since it writes them before its end.
         ended = [each for each in self._jobs if each.job.done()]
+        # A network file system may hide a new file from a look at its path, but not from a listing.
+        files = set(self._files.iterdir())
         answers: dict[int, Any] = {}
         for each in self._jobs:
             for number in each.numbers:
                 path = answer_file(self._files, number)
-                if number in waiting and path.exists():
+                if number in waiting and path in files:
                     succeeded, value = pickle.loads(path.read_bytes())  # noqa: S301 - bytes of our own job
                     path.unlink()
                     item_file(self._files, number).unlink()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -89,13 +90,45 @@ def test_a_lost_node_costs_nothing_and_a_lost_head_ends_the_run(tmp_path: Path) 
     assert "To resume, start the cluster again and run the same command" in done["head"]
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"cpus": -1.0}, {"gpus": float("inf")}, {"threads": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workers": 0},
+        {"cpus": -1.0},
+        {"gpus": float("inf")},
+        {"gpus": 1.5},
+        {"gpus": 1e-05},
+        {"threads": -1},
+        {"address": "ray://head:10001"},
+    ],
+)
 def test_options_out_of_range_are_named(options: dict[str, Any]) -> None:
     from edanas.executors.ray_cluster import Ray
 
     ((name, value),) = options.items()
-    with pytest.raises(ConfigError, match=f"executor.{name}: found {value}; allowed"):
+    with pytest.raises(ConfigError, match=f"executor.{name}: found '?{value}'?; allowed"):
         Ray(**options)
+
+
+@pytest.mark.parametrize(("gpus", "needed"), [(0.4, 3), (2, 10)])
+def test_a_machine_with_too_few_gpus_is_refused(gpus: float, needed: int, monkeypatch: Any) -> None:
+    from edanas.executors.ray_cluster import Ray
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=f"GPUs needed: {needed}, on this machine: 2"):
+        Ray("local", workers=5, gpus=gpus)
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    from edanas.executors.ray_cluster import Ray
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    with pytest.raises(
+        ConfigError, match=f"executor.address: found '{address}', where no Ray cluster answers"
+    ):
+        list(Ray(address).run(abs, [1]))
 
 
 def test_large_tensors_are_shared_and_small_ones_are_not() -> None:

@@ -45,6 +45,25 @@ def test_a_machine_without_slurm_is_named(tmp_path: Path) -> None:
         list(executor.run(attempt, [("a", tmp_path)]))
 
 
+def test_jobs_that_sbatch_refuses_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = "sbatch: error: Batch job submission failed: Invalid partition name specified"
+    for name, line in (
+        ("srun", ""),
+        ("sbatch", f"cat $1 > {tmp_path}/submitted; echo '{refusal}' >&2; exit 1"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    executor = Slurm(
+        folder=str(tmp_path / "jobs"), workers=2, chunk=2, partition="gpuu", parameters="qos=low"
+    )
+    with pytest.raises(ConfigError, match=rf"cannot submit jobs \({refusal}\); see executor.partition"):
+        list(executor.run(attempt, [(name, tmp_path) for name in "abc"]))
+    executor.close()
+    submitted = (tmp_path / "submitted").read_text().splitlines()
+    assert {"#SBATCH --partition=gpuu", "#SBATCH --qos=low", "#SBATCH --array=0-1%2"} <= set(submitted)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -71,5 +90,4 @@ def test_options_become_those_of_sbatch() -> None:
         "slurm_array_parallelism": 8,
         "slurm_partition": "gpu",
         "slurm_additional_parameters": {"qos": "low", "account": "vision"},
-        "slurm_max_num_timeout": 1,
     }
