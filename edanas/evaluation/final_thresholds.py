@@ -141,7 +141,8 @@ class FinalThresholds:
         setter guarantees something of its own.
         """
         network, candidate, anatomy = state.network, state.candidate, state.anatomy
-        samples = self.workbench.parts.calibration
+        parts = self.workbench.parts
+        samples = parts.own_calibration if self.setter.fixed else parts.calibration
         if not self.setter.resets:
             return state, collect_profile(network, samples)
         profile = calibrate(network, samples, anatomy.costs, self.setter, drop)

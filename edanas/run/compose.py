@@ -44,6 +44,7 @@ from edanas.run.correction_check import check_corrections
 from edanas.run.image_sizes import enlargement_sentences
 from edanas.run.memory_limits import check_limits, limit_components, profile_of
 from edanas.run.sample_check import check_exporters, check_samples
+from edanas.run.setter_check import check_setter
 from edanas.surrogates.adaptive import AdaptiveSwitching
 from edanas.surrogates.counted_costs import CountedCosts
 from edanas.training.augmented_parts import with_copies
@@ -159,7 +160,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     )
     check_limits(workbench, constraints)
     setter: ThresholdSetter = make("threshold setter", settings.final_thresholds)
-    _check_assignment(registry, settings, setter, workbench.criterion)
+    check_setter(registry, workbench, setter)
     # A training scheme that does not fit the supernet's exits raises its error here, before any training.
     workbench.scheme.phases(tuple(range(provider.exit_points + 1)))
     check_corrections(settings, workbench.inference, workbench.scheme, provider.exit_points)
@@ -231,23 +232,6 @@ def _check_heads(
         raise ConfigError(
             f"classifier: '{settings.classifier.name}' reads {classifier.reads}, but the stages of supernet "
             f"'{settings.supernet.name}' pass on {provider.passes}; allowed: {', '.join(others) or 'nothing'}"
-        )
-
-
-def _check_assignment(
-    registry: Registry, settings: Settings, setter: ThresholdSetter, criterion: ConfidenceCriterion
-) -> None:
-    """Check that the criterion assigns samples to exits, if the threshold setter needs that.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    if setter.assigns and not criterion.assigns:
-        entries = registry.entries("confidence criterion")
-        others = [each.name for each in entries if getattr(each.factory, "assigns", False)]
-        raise ConfigError(
-            f"criterion: found '{settings.criterion.name}', which assigns no shares of samples to exits, as "
-            f"final_thresholds '{settings.final_thresholds.name}' needs; allowed: {', '.join(others)}"
         )
 
 

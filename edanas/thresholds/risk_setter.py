@@ -76,6 +76,7 @@ class RiskControlled(ThresholdSetter):
         except ConfigError as error:
             raise ConfigError(f"final_thresholds.{error}") from error
         self.loss, self.risk = loss, Risk(limit, probability, form, order)
+        self.least_samples = self.risk.least_samples
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""

@@ -325,6 +325,27 @@ def test_heads_that_cannot_read_what_stages_pass_on(registry, tmp_path, supernet
         compose(registry, settings, tmp_path, Silent())
 
 
+RISK = {"name": "risk", "max_drop": "5%"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            {"split": {"train": 0.62, "calibration": 0.06, "validation": 0.12, "test": 0.2}},
+            "final_thresholds: found 108 calibration samples; 'risk' with these options needs 126 or more",
+        ),
+        ({"criterion": "correctness"}, "criterion: found 'correctness', which is fitted"),
+        ({"inference": "ztw"}, "inference: found 'ztw', which is fitted"),
+        ({"final_thresholds": {"name": "eenet", "max_macs": "1M"}}, "criterion: found 'score-margin', which"),
+    ],
+)
+def test_a_threshold_setter_that_cannot_succeed(registry, tmp_path, table, message):
+    settings = settled(registry, {**SMALL, "final_thresholds": RISK, **table})
+    with pytest.raises(ConfigError, match=message):
+        compose(registry, settings, tmp_path, Silent())
+
+
 def test_the_same_settings_make_the_same_search(registry, tmp_path):
     settings = settled(registry, SMALL)
     one, two = (compose(registry, settings, tmp_path, Silent()) for _ in range(2))

@@ -125,10 +125,16 @@ class ThresholdSetter(ABC):
     """False if the network keeps the thresholds of the search; no calibration sample is then used."""
 
     fixed: ClassVar[bool] = False
-    """True if a guarantee holds for the chosen thresholds only; exits are then not removed afterwards."""
+    """True if a guarantee holds for the chosen thresholds only.
+
+    Exits are then not removed afterwards, and the calibration samples have no augmented copies.
+    """
 
     assigns: ClassVar[bool] = False
     """True if the setter calls `Calibration.assigned`; the criterion must have the method `assign`."""
+
+    least_samples: int = 0
+    """Smallest number of calibration samples with which the setter can succeed; runs check it at first."""
 
     @abstractmethod
     def choose(self, calibration: Calibration) -> ThresholdChoice:
