@@ -39,8 +39,8 @@ def check_quantisable(bench: Workbench) -> None:
     if bench.parts.padded:
         raise ConfigError(
             "evaluation.quantized: found true, but the data has series of unequal length, whose masks have "
-            "no counterpart in 8-bit integers; allowed: false (the exporter `c` takes such networks), or series "
-            "of one length"
+            "no counterpart in 8-bit integers; allowed: false (the exporter `c` takes such networks), or "
+            "series of one length"
         )
     network = bench.builder.with_every_head(bench.space.largest())
     try:

@@ -13,6 +13,9 @@ from edanas.core.contracts.deciding import (
     SequenceCriterion,
 )
 from edanas.core.contracts.exit_network import ExitNetwork, ExitPart, LabelledPrediction, Prediction, Segment
+from edanas.core.contracts.exporting import Exporter, Runner
+from edanas.core.contracts.goals import Constraint, Meter, Objective, Specimen
+from edanas.core.contracts.lifecycle import Bundle, IterationSummary, Logger
 from edanas.core.contracts.networks import (
     ElasticHead,
     ExitClassifier,
@@ -20,26 +23,8 @@ from edanas.core.contracts.networks import (
     Supernet,
     SupernetProvider,
 )
-from edanas.core.contracts.running import (
-    Bundle,
-    DataSource,
-    Evaluator,
-    Executor,
-    Exporter,
-    IterationSummary,
-    Logger,
-    Runner,
-)
-from edanas.core.contracts.search import (
-    Constraint,
-    ExitInsight,
-    Meter,
-    Objective,
-    SearchProblem,
-    SearchStrategy,
-    Specimen,
-    SurrogateModel,
-)
+from edanas.core.contracts.running import DataSource, Evaluator, Executor
+from edanas.core.contracts.search import ExitInsight, SearchProblem, SearchStrategy, SurrogateModel
 from edanas.core.contracts.thresholds import Answers, Calibration, Rescaling, ThresholdChoice, ThresholdSetter
 from edanas.core.contracts.training import ExitBatch, Phase, TrainingScheme
 from edanas.core.notes import SurrogateNote
