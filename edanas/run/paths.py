@@ -75,8 +75,8 @@ def relocated(old: Settings, new: Settings) -> Settings:
     """Return the settings of an older call with the paths of the new call where only the place differs.
 
     A path counts as moved if the old path is missing and the new path has the same last component. It also
-    does if the old path is relative, as in older versions, and the new path ends with it. Digests of the
-    files show whether they are the same.
+    does if one path is relative and the other ends with it: older versions recorded relative paths, and the
+    path of a file that was deleted stays relative. Digests of the files show whether they are the same.
 
     Example:
         >>> old, new = (Settings(data=Component(path)) for path in ("photos", "/home/me/photos"))
@@ -94,12 +94,14 @@ def relocated(old: Settings, new: Settings) -> Settings:
 
 def _place(old: Any, new: Any) -> Any:
     """Return the new path if it is the moved old path, otherwise the old path."""
-    if not (isinstance(old, str) and isinstance(new, str) and Path(new).is_absolute()):
+    if not (isinstance(old, str) and isinstance(new, str)):
         return old
     before, after = Path(old), Path(new)
-    if before.is_absolute():
+    if before.is_absolute() and after.is_absolute():
         return new if before.name == after.name and not before.exists() else old
-    return new if before.parts and after.parts[-len(before.parts) :] == before.parts else old
+    relative, whole = (before, after) if after.is_absolute() else (after, before)
+    is_end = whole.is_absolute() and relative.parts and whole.parts[-len(relative.parts) :] == relative.parts
+    return new if is_end else old
 
 
 def _with_absolute_options(component: Component) -> Component:

@@ -95,6 +95,8 @@ def test_relative_paths_of_older_versions_count_as_the_same_place():
         return Settings(data=Component("folder", {"path": path}))
 
     assert relocated(with_data("photos"), with_data("/a/photos")) == with_data("/a/photos")
+    deleted = Settings(warm_start="runs/older")
+    assert relocated(Settings(warm_start="/a/runs/older"), deleted) == deleted
     for old, new in (("photos", "/a/images"), ("otos", "/a/photos"), ("/usr", "/a/usr"), ("", "/a")):
         assert relocated(with_data(old), with_data(new)) == with_data(old), (old, new)
 
