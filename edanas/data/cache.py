@@ -28,7 +28,7 @@ _IMAGES, _RECORD = "images", "record"
 _CHUNK = 4096
 """Number of files whose digests are computed together, which bounds the memory of pending results."""
 
-_RULE = "2"
+_RULE = "3"
 """Version of the decoding. It must change whenever `decode` returns other pixels for the same files."""
 
 

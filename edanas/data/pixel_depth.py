@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUE, _SAMPLE_FORMAT, _S_MAX_SAMPLE_VALUE = 258, 281, 339, 341
 """Tags of TIFF files."""
 
+_SIGNED = 2
+"""Value of `_SAMPLE_FORMAT` for signed integers, one bit of which is the sign."""
+
 _FEWEST_LEVELS = 16
 """Largest 8-bit value below which an image without a stated depth is refused: 12 bits in 16 give 15."""
 
@@ -82,7 +85,7 @@ def file_depth(image: "Image.Image", path: Path) -> Depth:
         return Depth(16, 2**16 - 1, is_stated=False)
     bits = _tag(image, _BITS_PER_SAMPLE, 1)
     largest = _tag(image, _MAX_SAMPLE_VALUE, 0) or _tag(image, _S_MAX_SAMPLE_VALUE, 0)
-    full = 2**bits - 1
+    full = 2 ** (bits - (_tag(image, _SAMPLE_FORMAT, 1) == _SIGNED)) - 1
     is_stated = 0 < largest < full
     return Depth(bits, largest if is_stated else full, is_stated=is_stated or bits not in (16, 32))
 

@@ -46,6 +46,7 @@ def read(path):
         ("32-12.tif", 12, np.int32, {"tiffinfo": {281: 4095}}),
         ("32-8.tif", 8, np.int32, {"tiffinfo": {281: 255}}),
         ("32-16.tif", 16, np.int32, {"tiffinfo": {281: 65535}}),
+        ("32-signed.tif", 31, np.int32, {}),
     ],
 )
 def test_the_stated_depth_becomes_white(name, bits, dtype, options, tmp_path):
