@@ -8,6 +8,7 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 _SHARED = re.compile(
     r"nfs\d*|cifs|smb\w*|lustre|fuse(\..*)?|beegfs|gpfs|ceph|glusterfs|9p|afs|orangefs|ocfs2|gfs2|virtiofs"
+    r"|panfs|pvfs2|wekafs|vboxsf"
 )
 """Kinds of file systems that several machines may use at once."""
 

@@ -232,8 +232,8 @@ class Ray(Executor):
                 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
                 cores = max(usable_cores(), math.ceil(self.workers * self.cpus))
                 options |= {"num_cpus": cores, "include_dashboard": False}
+            self.check()
             try:
-                self._probe()
                 self._ray.init(**options, log_to_driver=True, logging_level=logging.ERROR)
             except (Exception, SystemExit) as error:  # Ray exits, for instance, without a head
                 raise ConfigError(self._absence(error)) from error
@@ -243,13 +243,17 @@ class Ray(Executor):
         self._head = host.strip("[]"), int(port)
         self._collect_lines()
 
-    def _probe(self) -> None:
-        """Raise an `OSError` if nothing listens at the address; Ray would try again for minutes."""
-        if self.address != "local":
-            from ray._private.services import canonicalize_bootstrap_address
+    def check(self) -> None:
+        """See `Executor.check`: a head must listen at the address. Ray itself would try for minutes."""
+        if self.address == "local" or self._ray.is_initialized():
+            return
+        from ray._private.services import canonicalize_bootstrap_address
 
+        try:
             host, _, port = str(canonicalize_bootstrap_address(self.address)).rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE).close()
+        except Exception as error:
+            raise ConfigError(self._absence(error)) from error
 
     def _absence(self, error: BaseException) -> str:
         """Return the message for a cluster that cannot be reached or started."""

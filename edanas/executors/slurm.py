@@ -130,6 +130,7 @@ class Slurm(Executor):
             self._parameters["slurm_additional_parameters"] = _pairs(parameters)
         self._submitit = import_optional("executor", "slurm", "slurm", "submitit")
         self._submitter: Any = None
+        self._output = self.folder.absolute() / "output"
         self._function: Callable[..., Any] | None = None
         self._files = Path()
         self._jobs: list[_Job] = []
@@ -183,6 +184,19 @@ class Slurm(Executor):
         finally:
             self._cancel()
 
+    def check(self) -> None:
+        """See `Executor.check`: this machine must have SLURM's programs."""
+        try:
+            self._submitter = self._submitit.AutoExecutor(
+                self._output, cluster=self.cluster, slurm_max_num_timeout=_MOST_TIMEOUTS
+            )
+            self._submitter.update_parameters(**self._accepted())
+        except (RuntimeError, NameError, AssertionError, OSError) as error:
+            raise ConfigError(
+                f"executor: 'slurm' cannot submit jobs from this machine ({error}); run it where `sbatch` "
+                "works, or try the settings with executor.cluster=local"
+            ) from error
+
     def waiting_for(self) -> str:
         """See `Executor.waiting_for`."""
         now = time.monotonic()
@@ -220,25 +234,15 @@ class Slurm(Executor):
         if function is self._function:
             return
         self.close()
-        output = self.folder.absolute() / "output"
         try:
-            output.mkdir(parents=True, exist_ok=True)
+            self._output.mkdir(parents=True, exist_ok=True)
             self._files = Path(tempfile.mkdtemp(prefix="run-", dir=self.folder.absolute()))
         except OSError as error:
             raise ConfigError(
                 f"executor.folder: '{self.folder}' cannot be written ({error.strerror}); allowed: a folder "
                 "on a file system that all nodes share"
             ) from error
-        try:
-            self._submitter = self._submitit.AutoExecutor(
-                output, cluster=self.cluster, slurm_max_num_timeout=_MOST_TIMEOUTS
-            )
-            self._submitter.update_parameters(**self._accepted())
-        except (RuntimeError, NameError, AssertionError, OSError) as error:
-            raise ConfigError(
-                f"executor: 'slurm' cannot submit jobs from this machine ({error}); run it where `sbatch` "
-                "works, or try the settings with executor.cluster=local"
-            ) from error
+        self.check()
         try:
             content = dumps(function, self._files)
         except Exception as error:

@@ -133,7 +133,7 @@ def _run(
     loggers = make_loggers(registry, settings)
     composition = None
     if overwrite or not run_folder.has_run():
-        composition = _compose(registry, run_folder, progress, times)
+        composition = _ready(_compose(registry, run_folder, progress, times))
     with RunLock(folder), computing(threads_of(settings)), blamed(registry):
         if overwrite:
             run_folder.discard()
@@ -152,12 +152,18 @@ def _run(
             run_folder.write_inputs()
             times.record()
             with _with_advice(folder), registry.host.joined(loggers):
-                composition = composition or _compose(registry, run_folder, progress, times)
+                composition = composition or _ready(_compose(registry, run_folder, progress, times))
                 progress.detail = composition.executor.waiting_for
                 note_plugin_files(archive, composition.evaluator, loggers.values())
                 closed = contextlib.closing(composition.executor)
                 with closed, _planned(TimePlan.of_run(folder, settings, started)) as plan:
                     return _execute(registry, composition, archive, progress, times, plan, verbose=verbose)
+
+
+def _ready(composition: Composition) -> Composition:
+    """Return the composition, after a check that its executor can send work to workers."""
+    composition.executor.check()
+    return composition
 
 
 @contextlib.contextmanager

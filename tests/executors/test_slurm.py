@@ -42,7 +42,8 @@ def test_an_exception_of_the_function_ends_the_run(tmp_path: Path) -> None:
 def test_a_machine_without_slurm_is_named(tmp_path: Path) -> None:
     executor = Slurm(folder=str(tmp_path / "jobs"))
     with pytest.raises(ConfigError, match=r"'slurm' cannot submit jobs .* executor.cluster=local"):
-        list(executor.run(attempt, [("a", tmp_path)]))
+        executor.check()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_jobs_that_sbatch_refuses_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from edanas.plugins.data_sets import data_component
 from edanas.plugins.manager import Plugin, load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.compose import compose, make_space, surrogate_factory
+from edanas.run.execution import run
 from edanas.run.layers import check_names, layered_settings
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
 from edanas.surrogates.adaptive import AdaptiveSwitching
@@ -344,6 +345,14 @@ def test_a_threshold_setter_that_cannot_succeed(registry, tmp_path, table, messa
     settings = settled(registry, {**SMALL, "final_thresholds": RISK, **table})
     with pytest.raises(ConfigError, match=message):
         compose(registry, settings, tmp_path, Silent())
+
+
+def test_a_run_checks_its_executor_before_it_trains(registry, tmp_path):
+    pytest.importorskip("submitit", reason="the extra `slurm` is not installed")
+    settings = settled(registry, {**SMALL, "executor": "slurm"})
+    with pytest.raises(ConfigError, match="executor: 'slurm' cannot submit jobs from this machine"):
+        run(registry, settings, tmp_path / "run", Silent())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_settings_make_the_same_search(registry, tmp_path):

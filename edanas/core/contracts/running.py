@@ -138,6 +138,13 @@ class Executor(ABC):
         """
         yield from enumerate(self.run(function, items))
 
+    def check(self) -> None:  # noqa: B027 - most executors need nothing besides this machine
+        """Check that work can be sent to workers; a run calls it before it trains anything.
+
+        Raises:
+            ConfigError: It cannot, e.g. because no cluster answers.
+        """
+
     def waiting_for(self) -> str:
         """Return the items in progress as text, for a line about a run without progress; empty by default."""
         return ""
