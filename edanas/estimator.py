@@ -109,7 +109,8 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ClassLabels.of(y)
             self.classes_ = np.unique(y)
             if len(self.classes_) < 2:
-                raise DataError(f"y: found 1 class, {self.classes_.tolist()[0]!r}; allowed: 2 classes or more")
+                name = self.classes_.tolist()[0]
+                raise DataError(f"y: found 1 class, {name!r}; allowed: 2 classes or more")
             self._read(X)
             if self.out is not None:
                 self._search(X, y, Path(self.out))

@@ -94,8 +94,8 @@ def _check_channels(series: torch.Tensor) -> None:
         values = channel[~channel.isnan()]
         if bool((values == values[0]).all()):
             raise DataError(
-                f"series: channel {number} (from 0) is {float(values[0]) + 0.0:g} everywhere; allowed: channels "
-                "whose values vary; leave the channel out"
+                f"series: channel {number} (from 0) is {float(values[0]) + 0.0:g} everywhere; allowed: "
+                "channels whose values vary; leave the channel out"
             )
 
 

@@ -96,6 +96,7 @@ class Layers(nn.Module):
         both = torch.cat([grouped * self.offset, torch.tanh(self.same(grouped)) - 0.25], dim=1)
         both = nn.functional.max_pool2d(self.norm(both), (2, 3), stride=(2, 1), padding=(1, 1))
         line = nn.functional.adaptive_avg_pool2d(both, (1, 5)).squeeze(2)
+        line = line + nn.functional.adaptive_max_pool2d(both, (1, 5)).squeeze(2)
         line = nn.functional.avg_pool1d(nn.functional.gelu(self.line(line)), 3, stride=2, padding=1)
         return (line + line.amax(2, keepdim=True)).unsqueeze(2)
 

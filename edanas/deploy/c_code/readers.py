@@ -78,6 +78,8 @@ class _Reader:
             self._read_call(node)
 
     def _read_call(self, node: fx.Node) -> None:
+        if _base_name(node) == "getitem" and not node.users:
+            return  # positions of a maximum, which no layer reads
         tensors = [each for each in node.all_input_nodes if each not in self._constants]
         if set(tensors) & self._first and _base_name(node) not in (*_SAME, "linear", "dropout_"):
             raise self._refusal(node, f"operator `{_base_name(node)}` of a slice of channels")
