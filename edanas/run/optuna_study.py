@@ -124,6 +124,9 @@ def study_candidates(text: str, space: SearchSpace, settings: Settings) -> tuple
         MissingExtraError: Optuna is not installed.
     """
     optuna, place = _optuna(), StudyPlace.read(text)
+    file = place.storage.removeprefix("sqlite:///")
+    if file != place.storage and not Path(file).is_file():  # SQLite would make an empty file
+        raise RunError(f"warm_start: {place}: there is no such file; expected a storage of Optuna")
     with _reported(optuna, place):
         names = optuna.get_all_study_names(place.storage)
         if place.name not in names and (place.name or len(names) != 1):

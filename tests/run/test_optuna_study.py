@@ -123,6 +123,9 @@ def test_wrong_places_are_named(run, storage, tmp_path):
     with pytest.raises(RunError, match=r"found no study 'emty'\. Did you mean 'empty'\?"):
         study_candidates(f"{storage}#emty", SPACE, SETTINGS)
     optuna.create_study(storage=storage, study_name="second")
+    with pytest.raises(RunError, match=r"^warm_start: sqlite:///.*/typo\.db: there is no such file"):
+        study_candidates(f"sqlite:///{tmp_path}/typo.db", SPACE, SETTINGS)
+    assert not (tmp_path / "typo.db").exists()
     with pytest.raises(RunError, match=r"found 2 studies and no `#NAME`\. Allowed: empty, second"):
         study_candidates(storage, SPACE, SETTINGS)
     with pytest.raises(RunError, match=r"already holds a study"):
