@@ -130,8 +130,6 @@ class Ray(Executor):
                 f"executor.gpus: found {gpus}; allowed: a share of a GPU from {_SMALLEST_SHARE} to 1, a "
                 "whole number of GPUs, or 0 to spread the workers evenly over all GPUs"
             )
-        if address == "local":
-            _check_gpus(gpus, workers)
         if "://" in address:
             raise ConfigError(
                 f"executor.address: found '{address}'; allowed: auto, local, or the `host:port` of a head"
@@ -244,7 +242,12 @@ class Ray(Executor):
         self._collect_lines()
 
     def check(self) -> None:
-        """See `Executor.check`: a head must listen at the address. Ray itself would try for minutes."""
+        """See `Executor.check`: this machine needs the GPUs, or a head must listen at the address.
+
+        Ray itself would try for minutes.
+        """
+        if self.address == "local":
+            _check_gpus(self.gpus, self.workers)
         if self.address == "local" or self._ray.is_initialized():
             return
         from ray._private.services import canonicalize_bootstrap_address

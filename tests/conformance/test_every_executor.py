@@ -19,7 +19,7 @@ KIND = "executor"
 class JobsOfThisProcess:
     """A submitter that runs each job at its submission; the package submitit would start a process for it."""
 
-    def __init__(self, folder: Path, cluster: str) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         pass
 
     def update_parameters(self, **parameters: Any) -> None:

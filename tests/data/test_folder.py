@@ -8,6 +8,7 @@ import torch
 from image_folders import load, save
 from PIL import Image
 
+from edanas.core.errors import DataError
 from edanas.data.folder import Folder, edanas_data_sets
 
 
@@ -65,12 +66,15 @@ def test_validation_may_be_spelled_out(parted: Path) -> None:
     assert set(load(parted).parts) == {"train", "validation", "test"}
 
 
-def test_train_and_test_may_be_names_of_classes(tmp_path: Path) -> None:
-    for name in ("bus/1.png", "train/1.png", "test/1.png"):
+def test_the_name_of_one_part_may_be_that_of_a_class(tmp_path: Path) -> None:
+    for name in ("bus/1.png", "train/1.png"):
         save(tmp_path / name)
     data = load(tmp_path)
-    assert data.samples.classes == ("bus", "test", "train")
+    assert data.samples.classes == ("bus", "train")
     assert set(data.parts) == {""}
+    save(tmp_path / "test" / "1.png")
+    with pytest.raises(DataError, match="found test/, train/, which look like parts"):
+        load(tmp_path)
 
 
 def test_colour_makes_everything_rgb(flat: Path) -> None:

@@ -8,7 +8,7 @@ from small_runs import RecordedBars, equal_states, parts
 
 from edanas.core.feasible import Feasibility
 from edanas.core.types import Backbone, Candidate, SelectionScheme
-from edanas.evaluation import finish_step
+from edanas.evaluation import judging
 from edanas.evaluation.scoring import score
 from edanas.model import calibration
 from edanas.model.anatomy import Anatomy
@@ -156,11 +156,7 @@ def test_the_test_part_is_read_once_and_last(finisher, monkeypatch):
         return watched
 
     at = vars(parts())
-    for module, name in (
-        (calibration, "collect_profile"),
-        (finish_step, "collect_profile"),
-        (finish_step, "collect_answers"),
-    ):
+    for module, name in ((calibration, "collect_profile"), (judging, "collect_answers")):
         monkeypatch.setattr(module, name, watching(getattr(module, name)))
     finishing = finisher()
     first = rows(finishing)
@@ -172,7 +168,7 @@ def test_the_test_part_is_read_once_and_last(finisher, monkeypatch):
 
 def test_the_network_is_written_before_the_test_part_is_read(finisher, monkeypatch):
     at, files = vars(parts()), []
-    original = finish_step.collect_answers
+    original = judging.collect_answers
 
     def watched(network, data, *args):
         if data is at["test"]:
@@ -180,7 +176,7 @@ def test_the_network_is_written_before_the_test_part_is_read(finisher, monkeypat
         return original(network, data, *args)
 
     finishing = finisher()
-    monkeypatch.setattr(finish_step, "collect_answers", watched)
+    monkeypatch.setattr(judging, "collect_answers", watched)
     rows(finishing)
     assert files == [[".json", ".safetensors"], [".json", ".json", ".safetensors", ".safetensors"]]
 

@@ -116,7 +116,7 @@ def test_a_machine_with_too_few_gpus_is_refused(gpus: float, needed: int, monkey
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match=f"GPUs needed: {needed}, on this machine: 2"):
-        Ray("local", workers=5, gpus=gpus)
+        Ray("local", workers=5, gpus=gpus).check()
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
