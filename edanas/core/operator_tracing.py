@@ -80,7 +80,8 @@ class OperatorRecorder:
     ) -> int:
         """Add an operator to the graph if it runs on its own, and return the index of its output."""
         builder, elements = self._builder, output.numel()
-        if name in _SILENT or (name in _FUSED and self._follows_layer(sources[0])):
+        rounding = name.lstrip("_").startswith("fake_quantize")  # the operator before it writes int8
+        if rounding or name in _SILENT or (name in _FUSED and self._follows_layer(sources[0])):
             return sources[0]
         if name == "convolution" and not args[6]:
             _, weight, _, stride, padding, dilation, _, _, groups = args[:9]

@@ -12,6 +12,7 @@ from edanas.deploy.int8.network import int8_network, layered_network, set_mode, 
 from edanas.deploy.int8.part import Int8Part
 from edanas.deploy.int8.quantisation import Quantisation, weight_scales
 from edanas.deploy.int8.recording import record
+from edanas.model.anatomy import Anatomy
 
 
 def test_a_convolution_rounds_as_whole_numbers_do() -> None:
@@ -67,6 +68,17 @@ def test_every_tensor_of_an_int8_network_has_256_values() -> None:
         assert (integers - integers.round()).abs().max() < 1e-2
         assert integers.min() > -128.5
         assert integers.max() < 127.5
+
+
+def test_rounding_takes_no_memory_of_its_own() -> None:
+    floats = network()
+    before, after = (
+        Anatomy.of(each, 1).memory(floats.scheme) for each in (floats, int8_network(floats, images()))
+    )
+    assert before is not None
+    assert after is not None
+    assert (after.ram, after.exit_ram) == (before.ram, before.exit_ram)
+    assert "fake" not in after.largest
 
 
 def test_trained_weights_go_back_into_the_network() -> None:
