@@ -100,7 +100,7 @@ def test_forms_that_do_not_lie_there_are_written_elsewhere(model, capsys):
     assert sorted(model.parent.iterdir()) == before
 
 
-@pytest.mark.skipif(not MemoryMeter.works(), reason="the system does not tell")
+@pytest.mark.skipif(not MemoryMeter.works(), reason="the system does not report peak memory")
 def test_memory_is_asked_of_each_form_that_runs(model):
     forms = [Form("pt2", True, model.with_name("none.pt2.json")), Form("torch", True, None)]
     images = samples().images.numpy()
