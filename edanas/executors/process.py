@@ -42,6 +42,10 @@ _MOST = 4096
 """Largest number of workers, and of threads of a worker, as for the setting `threads`."""
 
 
+class WorkerStartError(ConfigError):
+    """The function cannot be sent to worker processes, or a worker cannot start."""
+
+
 class Process(Executor):
     """Evaluate several candidates at once, in worker processes of this machine.
 
@@ -119,7 +123,6 @@ class Process(Executor):
             items: The items.
             most: Returns the largest number of items without a result that may be drawn.
         """
-        self._ship(function)
         source = enumerate(items)
         pending: deque[_Task] = deque()
         answers: dict[int, Any] = {}
@@ -129,10 +132,11 @@ class Process(Executor):
             while True:
                 fresh = list(islice(source, max(0, most() - open_items)))
                 open_items += len(fresh)
-                pending.extend(fresh)
-                self._assign(pending)
                 if not open_items:
                     return
+                self._ship(function)
+                pending.extend(fresh)
+                self._assign(pending)
                 self._collect(pending, answers, died)
                 # The freed worker goes on while the caller handles the answer.
                 self._assign(pending)
@@ -167,7 +171,7 @@ class Process(Executor):
         """Pickle the function for the workers; kill workers that hold another function.
 
         Raises:
-            ConfigError: The function cannot be pickled.
+            WorkerStartError: The function cannot be pickled.
         """
         if function is self._function:
             return
@@ -177,7 +181,7 @@ class Process(Executor):
             self._payload = folder / "function.pickle"
             self._payload.write_bytes(dumps(function, folder))
         except Exception as error:
-            raise ConfigError(
+            raise WorkerStartError(
                 f"executor: 'process' sends the evaluation to its workers, but it cannot be pickled "
                 f"({type(error).__name__}: {error}); use 'serial'"
             ) from error
@@ -214,7 +218,7 @@ class Process(Executor):
             died: The numbers of the items whose worker died once.
 
         Raises:
-            ConfigError: A worker cannot start.
+            WorkerStartError: A worker cannot start.
             RuntimeError: The function raised an error.
         """
         by_connection = {worker.connection: worker for worker in self._pool}
@@ -231,7 +235,9 @@ class Process(Executor):
                 continue
             if not worker.ready:
                 if not succeeded:
-                    raise ConfigError(f"executor: a worker of 'process' cannot start: {value}; use 'serial'")
+                    raise WorkerStartError(
+                        f"executor: a worker of 'process' cannot start: {value}; use 'serial'"
+                    )
                 worker.ready = True
             elif worker.task is not None:
                 if not succeeded:
@@ -286,14 +292,14 @@ class Process(Executor):
             cause: The reason for its death; by default, its exit code.
 
         Raises:
-            ConfigError: The worker died before it was ready.
+            WorkerStartError: The worker died before it was ready.
         """
         worker.connection.close()
         worker.process.join()
         self._pool.remove(worker)
         cause = cause or _cause(worker.process.exitcode)
         if not worker.ready:
-            raise ConfigError(
+            raise WorkerStartError(
                 f"executor: a worker of 'process' ended before it was ready ({cause}); in a script, call "
                 "`edanas.search` under `if __name__ == '__main__':`, or use 'serial'"
             )

@@ -90,6 +90,7 @@ BUILT_IN = (
     "edanas.evaluation.finetune",
     "edanas.executors.serial",
     "edanas.executors.process",
+    "edanas.executors.spare_cores",
     "edanas.executors.ray_cluster",
     "edanas.executors.slurm",
     "edanas.deploy.safetensors_export",

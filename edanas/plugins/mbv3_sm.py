@@ -24,6 +24,7 @@ CHOICES: dict[str, Any] = {
 # One thread: a second thread speeds up small operators by a quarter, and slows them down on shared cores.
 QUICK: dict[str, Any] = {
     "threads": 1,
+    "executor": "auto",
     "evaluation": "shared",
     "split": {"train": 0.62, "calibration": 0.06, "validation": 0.12, "test": 0.2},
     "supernet": {

@@ -23,6 +23,7 @@ CHOICES: dict[str, Any] = {
 # Results are trained about as long as a network with fresh weights needs, since a step takes milliseconds.
 QUICK: dict[str, Any] = {
     "threads": 1,
+    "executor": "auto",
     "split": {"train": 0.62, "calibration": 0.06, "validation": 0.12, "test": 0.2},
     "supernet": {
         "name": "elastic-resnet",

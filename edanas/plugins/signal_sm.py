@@ -22,6 +22,7 @@ CHOICES: dict[str, Any] = {
 # values that follow from the data. One thread: operators are small, and a second thread hardly helps.
 AUTO: dict[str, Any] = {
     "threads": 1,
+    "executor": "auto",
     "split": {"train": 0.6, "calibration": 0.1, "validation": 0.1, "test": 0.2},
     "supernet": {"name": "elastic-1d"},
     "search": {"initial": 16, "iterations": 8, "per_iteration": 8, "results": 6},

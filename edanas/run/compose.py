@@ -197,7 +197,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         fronts=fronts,
         objectives=objectives,
         limits=limits,
-        executor=make("executor", settings.executor),
+        executor=make("executor", _executor(settings.executor, workbench)),
         setter=setter,
         exporters=tuple(exporter for _, exporter in exporters),
         remarks=(
@@ -209,6 +209,14 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         ),
         duplicates=duplicates,
     )
+
+
+def _executor(chosen: Component, workbench: Workbench) -> Component:
+    """Return the executor of a run: without `auto` where another process would disturb this one."""
+    alone = workbench.device.type != "cpu" or any(not meter.counted for meter in workbench.meters)
+    if chosen.name != "auto" or not alone:
+        return chosen
+    return Component("serial", {name: each for name, each in chosen.options.items() if name == "timeout"})
 
 
 def _exporters(settings: Settings) -> tuple[Component, ...]:

@@ -79,6 +79,8 @@ def finetune(
     device = next(network.parameters()).device
     learned = scheme_module(scheme, every, seed, device)
     trained = nn.ModuleList([network, learned])
+    # Listing the parameters walks over all modules, which takes as long as a small layer.
+    own, trained_weights = tuple(network.parameters()), tuple(trained.parameters())
     batches = Batches(parts, settings, network.resolution, device)
     optimizer, weights = make_optimizer(trained, settings), class_weights(parts.train, settings, device)
     plan = PhasePlan(scheme.phases(every))
@@ -123,7 +125,7 @@ def finetune(
                     learned,
                     weights,
                     partial(run, images, phase),
-                    tuple(network.parameters()),
+                    own,
                     tuple(each / macs[-1] for each in macs),
                     done / steps,
                     macs[-1] if macs else 0.0,
@@ -131,7 +133,7 @@ def finetune(
                 loss = scheme.loss(batch) + batch.criterion_loss()
                 loss.backward()  # type: ignore[no-untyped-call]
                 rate, value = learning_rate(settings, done, steps), float(loss.detach())
-                norm = update(optimizer, trained.parameters(), rate, settings.gradient_clip, value)
+                norm = update(optimizer, trained_weights, rate, settings.gradient_clip, value)
                 finite.check(value, norm, rate, step)
                 step += 1
                 average.update(step)

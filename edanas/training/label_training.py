@@ -50,7 +50,7 @@ class LabelTraining(Training):
         loss.backward()  # type: ignore[no-untyped-call]
         steps, value = self.schedule.steps, float(loss.detach())
         rate = learning_rate(self.settings, self.schedule.done(self.step) * steps, steps)
-        norm = update(self.optimizer, self.network.parameters(), rate, self.settings.gradient_clip, value)
+        norm = update(self.optimizer, self.weights, rate, self.settings.gradient_clip, value)
         self.finite.check(value, norm, rate, self.step)
         return value
 

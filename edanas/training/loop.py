@@ -76,6 +76,8 @@ class Training(ABC):
         network.to(memory_format=torch.channels_last)
         self._network, self.learned = network, learned
         self.trained = nn.ModuleList([network, learned])
+        # Listing the parameters walks over all modules, which takes as long as a small layer.
+        self.weights, self.network_weights = tuple(self.trained.parameters()), tuple(network.parameters())
         self.settings, self.seed, self.save_every = settings, seed, save_every
         self.checkpoint = Checkpoint(*checkpoint)
         self.batches = Batches(parts, settings, resolution, self.device)

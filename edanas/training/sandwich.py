@@ -217,9 +217,9 @@ class SandwichTraining(Training):
             self._add_gradients(*part, backbones, phase, self.batches.share * len(part[0]) / len(images))
             for part in self._micro_batches(images, labels)
         )
-        value = self.ranks.sum_gradients(self.trained.parameters(), value)
+        value = self.ranks.sum_gradients(self.weights, value)
         rate = learning_rate(self.settings, done, steps)
-        norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, value)
+        norm = update(self.optimizer, self.weights, rate, self.settings.gradient_clip, value)
         self.finite.check(value, norm, rate, self.step)
         return value / len(phase.exits)
 
@@ -323,7 +323,7 @@ class SandwichTraining(Training):
             self.learned,
             self.class_weights,
             partial(self._logits, backbone, images, phase),
-            tuple(self.network.parameters()),
+            self.network_weights,
             self.costs,
             done / steps,
         )

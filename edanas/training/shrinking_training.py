@@ -55,10 +55,10 @@ class ShrinkingTraining(SandwichTraining):
             self._add_gradients(*part, backbones, phase, self.batches.share * len(part[0]) / len(images))
             for part in self._micro_batches(images, labels)
         )
-        total = self.ranks.sum_gradients(self.trained.parameters(), total)
+        total = self.ranks.sum_gradients(self.weights, total)
         steps = max(1.0, now.share * self.schedule.steps)
         rate = stage.rate * learning_rate(self.settings, now.done * steps, round(steps))
-        norm = update(self.optimizer, self.trained.parameters(), rate, self.settings.gradient_clip, total)
+        norm = update(self.optimizer, self.weights, rate, self.settings.gradient_clip, total)
         self.finite.check(total, norm, rate, self.step)
         return total
 

@@ -192,7 +192,7 @@ class TeacherTraining(Training):
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         rate = self.settings.learning_rate * _share_of_rate(self.schedule.done(self.step))
-        gradients = [each.grad for each in self.network.parameters() if each.grad is not None]
+        gradients = [each.grad for each in self.weights if each.grad is not None]
         value, norm = float(loss.detach()), float(nn.utils.get_total_norm(gradients))
         if math.isfinite(value) and math.isfinite(norm):
             for group in self.optimizer.param_groups:

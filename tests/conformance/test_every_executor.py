@@ -44,7 +44,7 @@ def test_conforms(registry: Registry, name: str, tmp_path: Path, monkeypatch: py
     check_executor(registry.create(KIND, name, options))
 
 
-@pytest.mark.parametrize("local", ["serial", "process"])
+@pytest.mark.parametrize("local", ["serial", "auto", "process"])
 def test_evaluates_series_as_the_calling_process_does(registry: Registry, local: str, tmp_path: Path) -> None:
     evaluator = SharedEvaluation(series_bench(tmp_path, padded=True))
     evaluator.prepare(Silent())
