@@ -133,7 +133,8 @@ def _run(
     loggers = make_loggers(registry, settings)
     composition = None
     if overwrite or not run_folder.has_run():
-        composition = _ready(_compose(registry, run_folder, progress, times))
+        with computing(threads_of(settings)):
+            composition = _ready(_compose(registry, run_folder, progress, times))
     with RunLock(folder), computing(threads_of(settings)), blamed(registry):
         if overwrite:
             run_folder.discard()
