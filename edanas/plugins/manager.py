@@ -161,6 +161,7 @@ class PluginHost:
     report: Callable[[str], None] = logging.getLogger("edanas").warning
     broken: list[BrokenPlugin] = field(default_factory=list)
     _manager: pluggy.PluginManager = field(default_factory=lambda: _manager(), repr=False)
+    _alone: pluggy.PluginManager = field(default_factory=lambda: _manager(), repr=False)
     _loaded: dict[Plugin, object] = field(default_factory=dict, repr=False)
     _reported: set[tuple[Plugin, str]] = field(default_factory=set, repr=False)
 
@@ -178,7 +179,7 @@ class PluginHost:
         """
         try:
             module = find()
-            cause = _fault(module)
+            cause = _fault(module, self._alone)
             if not cause:
                 self._manager.register(module, name=str(plugin))
         except (Exception, SystemExit) as error:
@@ -216,7 +217,8 @@ class PluginHost:
 
     def call(self, plugin: Plugin, hook: str, /, **arguments: Any) -> list[Any]:
         """Return the results of `hook` in one plugin; empty if the plugin does not implement the hook."""
-        others = [module for other, module in self._loaded.items() if other != plugin]
+        own = self._loaded.get(plugin)
+        others = [module for module in self._loaded.values() if module is not own]
         results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         return results
 
@@ -329,25 +331,26 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _fault(module: object) -> str:
+def _fault(module: object, alone: pluggy.PluginManager) -> str:
     """Return the first fault of a plugin's hooks; empty if there is none.
 
-    Pluggy itself accepts a misspelled hook.
+    Pluggy itself accepts a misspelled hook. The manager `alone` has no plugins before and after the check.
     """
     version = getattr(module, "EDANAS_SPEC_VERSION", SPEC_VERSION)
     if version != SPEC_VERSION:
         return f"made for hook specification {version}; this edanas has {SPEC_VERSION}"
     if type(module).__hash__ is None:
         return f"a {type(module).__name__} cannot be a plugin, since it has no hash; use a module"
-    alone = _manager()
     specified = {name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")}
-    alone.register(module)
-    callers = alone.get_hookcallers(module) or []
-    marked = {caller.name for caller in callers}
+    try:
+        alone.register(module)
+        marked = {caller.name for caller in alone.get_hookcallers(module) or []}
+    finally:
+        if alone.is_registered(module):
+            alone.unregister(module)
     misspelled = [name for name in sorted(marked) if name not in specified]
     if misspelled:
         return f"unknown hook '{misspelled[0]}'.{near_miss(misspelled[0], specified)}"
-    alone.check_pending()
     unmarked = sorted(name for name in specified - marked if callable(getattr(module, name, None)))
     if unmarked:
         return f"'{unmarked[0]}' is not marked with @edanas.hookimpl"
