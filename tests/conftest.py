@@ -4,6 +4,8 @@ import gc
 import os
 import random
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +16,10 @@ pytest_plugins = ["fixtures_plugins"]
 
 # This process, its workers and the programs that tests start read the variable.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Containers often switch compiled modules off, and each program that imports torch would compile it again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A suite started in the background ignores Ctrl-C, and programs that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -63,6 +69,14 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Leave written files to the operating system: no test cuts the power, and a run waits 100 times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)
+        yield
 
 
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> None:
