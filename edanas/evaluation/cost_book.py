@@ -16,6 +16,9 @@ from edanas.evaluation.run_inputs import RunInputs
 from edanas.exits.decisions import decision_costs
 from edanas.model.anatomy import Anatomy
 
+_MOST_ANATOMIES = 512
+"""Number of cached anatomies; a search needs the costs of few backbones at a time, but needs them often."""
+
 
 class CostBook:
     """Costs of the run's backbones, heads and decisions. Each cost is computed once and then cached.
@@ -33,6 +36,7 @@ class CostBook:
         self._heads: dict[tuple[ExitPoint, ExitClassifier], SegmentCost] = {}
         self._decisions: tuple[SegmentCost, ...] = ()
         self._figures: dict[tuple[str, str], Costs] = {}
+        self._anatomies: dict[tuple[Backbone, tuple[int, ...]], Anatomy] = {}
 
     def anatomy(self, backbone: Backbone, points: tuple[int, ...]) -> Anatomy:
         """Return the costs of a backbone and its heads, without training or weights.
@@ -44,6 +48,14 @@ class CostBook:
         Returns:
             Multiply-adds, parameters and activations of each segment, and the figures of each meter.
         """
+        anatomy = self._anatomies.get((backbone, points))
+        if anatomy is None:
+            if len(self._anatomies) >= _MOST_ANATOMIES:
+                self._anatomies.clear()
+            anatomy = self._anatomies[backbone, points] = self._anatomy(backbone, points)
+        return anatomy
+
+    def _anatomy(self, backbone: Backbone, points: tuple[int, ...]) -> Anatomy:
         stages, last = self.segments(backbone)
         shapes, decisions = exit_points(stages), self._decision_costs()
         heads = {index: self._head(shapes[index], backbone) + decisions[index] for index in points}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from edanas.core.contracts import ExitNetwork
 from edanas.core.costs import Costs
@@ -56,7 +57,7 @@ class Anatomy:
         """Return the memory on a microcontroller; `None` if the footprint of a segment is not known."""
         return network_memory(self.stages, self.heads, self.last, scheme.placed)
 
-    @property
+    @cached_property
     def costs(self) -> Costs:
         """The costs in multiply-adds."""
         return Costs.of(self.stages, self.heads, self.last)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from edanas.core.errors import CandidateError
@@ -152,6 +153,10 @@ class DenseSpace:
 
     def variables(self) -> tuple[Variable, ...]:
         """Return the resolution, and the width and depth of each stage."""
+        return self._variables
+
+    @cached_property
+    def _variables(self) -> tuple[Variable, ...]:
         variables = [Variable("resolution", self.resolutions)]
         for stage in range(1, STAGES + 1):
             variables += [

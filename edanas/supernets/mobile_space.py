@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from edanas.core.errors import CandidateError
 from edanas.core.kernel_reach import Reach, reach
@@ -188,6 +189,10 @@ class MobileSpace:
 
     def variables(self) -> tuple[Variable, ...]:
         """Return resolution, width, the depth of each stage, and kernel and expansion of each layer."""
+        return self._variables
+
+    @cached_property
+    def _variables(self) -> tuple[Variable, ...]:
         widths = distinct_widths(self.widths, self._channels)
         variables = [Variable("resolution", self.resolutions), Variable("width", widths)]
         for stage in range(1, self.family.stages + 1):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from edanas.core.errors import CandidateError
 from edanas.core.kernel_reach import Reach, reach
@@ -133,6 +134,10 @@ class SeriesSpace:
 
     def variables(self) -> tuple[Variable, ...]:
         """Return the length; width and depth of each stage; kernel and expansion of each layer."""
+        return self._variables
+
+    @cached_property
+    def _variables(self) -> tuple[Variable, ...]:
         variables = [Variable("resolution", self.lengths)]
         for stage in range(1, STAGES + 1):
             name = f"stage{stage}"
