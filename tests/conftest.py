@@ -1,6 +1,7 @@
 """Settings of the whole suite: workers of one thread each, no time limits, no plugins of the user."""
 
 import gc
+import math
 import os
 import random
 import signal
@@ -76,6 +77,14 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     """Leave written files to the operating system: no test cuts the power, and a run waits 100 times."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_spare_cores() -> Iterator[None]:
+    """Let the executor `auto` start no processes for runs that take long because the machine is busy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edanas.executors.spare_cores.PATIENCE", math.inf)
         yield
 
 
