@@ -134,7 +134,7 @@ class SelectionScheme:
             if threshold is not None and not 0.0 <= threshold <= 1.0:
                 raise ValueError(f"threshold {index + 1} is {threshold}; allowed: 0 to 1, or none")
 
-    @property
+    @cached_property
     def placed(self) -> tuple[int, ...]:
         """Indices of the placed exits, from 0."""
         return tuple(i for i, threshold in enumerate(self.thresholds) if threshold is not None)
