@@ -53,8 +53,15 @@ learning_rate = 0.01
 [finetune]
 epochs = 1
 batch_size = 256
+
+[baseline]
+epochs = 1
+share = 1.0
 """
-"""Settings of the job: the digits and the bundle of the README, with one width and resolution."""
+"""Settings of the job: the digits and the bundle of the README, with one width and resolution.
+
+The number of epochs of the plain networks is fixed, since by default it follows from the duration of the run.
+"""
 
 VOLATILE = ("seconds", "environment", "checksums")
 """Entries of `result.json` that differ between two equal runs."""
