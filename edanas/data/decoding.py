@@ -173,8 +173,8 @@ def _collect(results: _Results, fit: Fit, channels: str, *, skip_unreadable: boo
     return Decoded(torch.from_numpy(array.images[: array.filled]), tuple(remarks), indices)
 
 
-SKIPPED = "cannot be read and were skipped"
-"""Words of a remark on skipped files."""
+SKIPPED = "Skipped, because unreadable"
+"""First words of a remark on skipped files."""
 
 _NAMED = 5
 """Number of unreadable files that a message names."""
@@ -196,7 +196,8 @@ def unreadable_error(errors: Sequence[DataError]) -> DataError:
 
 def skipped_remarks(errors: Sequence[DataError]) -> tuple[str, ...]:
     """Return a sentence on skipped files, which names the first five; no sentence if there are none."""
-    return (f"{len(errors)} files {SKIPPED}: {_listed(errors)}.",) if errors else ()
+    noun = "file" if len(errors) == 1 else "files"
+    return (f"{SKIPPED}: {len(errors)} {noun}. {_listed(errors)}.",) if errors else ()
 
 
 def _listed(errors: Sequence[DataError]) -> str:

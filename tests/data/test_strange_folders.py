@@ -87,7 +87,7 @@ def test_unreadable_files_are_skipped_on_request(damaged):
     assert data.names == ("a/1.png", "a/2.png", "b/1.png", "b/2.png")
     assert data.samples.labels.tolist() == [0, 0, 1, 1]
     assert data.parts.tolist() == [""] * 4
-    assert data.remarks[0].startswith("7 files cannot be read and were skipped: ")
+    assert data.remarks[0].startswith("Skipped, because unreadable: 7 files. ")
     assert data.remarks[0].endswith("; and 2 more.")
     again = load(damaged, skip_unreadable=True)
     assert np.array_equal(again.samples.images, data.samples.images)

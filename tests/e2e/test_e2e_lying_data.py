@@ -25,7 +25,7 @@ def test_a_run_says_what_lies_and_goes_on(edanas: Edanas, arguments: tuple[str, 
     output = edanas(*command)
     assert output.code == 0, output.err
     assert output.err.count("20 images are in two parts at once, by their pixels") == 1
-    assert "2 files cannot be read and were skipped" in output.err
+    assert "Skipped, because unreadable: 2 files" in output.err
     data = result_of(out)
     assert data["samples"]["test"] == 40
     assert data["duplicates"]["parts"]["count"] == 20

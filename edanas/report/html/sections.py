@@ -84,7 +84,8 @@ def facts(result: Result) -> str:
     entries = [f"bundle {named(result.settings.get('plugin', NONE))}", f"seed {result.seed}"]
     if "evaluations" in data:
         failed = f", {text(data['failed'])} of them failed" if data.get("failed") else ""
-        entries.append(f"{text(data['evaluations'])} candidates{failed}")
+        noun = "candidate" if data["evaluations"] == 1 else "candidates"
+        entries.append(f"{text(data['evaluations'])} {noun}{failed}")
     if data.get("stopped"):
         entries.append(f"search ended: {named(str(data['stopped']).replace('_', ' '))}")
     if data.get("seconds"):
