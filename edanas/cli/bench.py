@@ -32,16 +32,17 @@ def bench(
     batch_sizes: Annotated[
         list[str] | None,
         typer.Option(
-            help="Batch size in images; separate several by commas, or repeat the option. Default: 1,32,256."
+            help="Batch size in samples; separate several by commas, or repeat the option. Default: 1,32,256."
         ),
     ] = None,
     threads: Annotated[int, typer.Option(help="Number of CPU threads that each form may use.")] = 1,
     samples: Annotated[
         int,
-        typer.Option(help="Largest number of images to classify; they are drawn at random from the data."),
+        typer.Option(help="Largest number of samples to classify; they are drawn at random from the data."),
     ] = 256,
     repeats: Annotated[
-        int, typer.Option(help="Number of repetitions; in each repetition, every form classifies all images.")
+        int,
+        typer.Option(help="Number of repetitions; in each repetition, every form classifies all samples."),
     ] = 5,
     skip_unreadable: SkipUnreadable = False,
     memory: Annotated[bool, typer.Option(help="Also measure the peak memory of each form.")] = True,
@@ -65,7 +66,7 @@ def bench(
             "number of a GPU. Other forms run on the CPU."
         ),
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Random seed for the choice and the order of the images.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed for the choice and the order of the samples.")] = 0,
 ) -> None:
     """Measure latency and memory of networks, and compare the time and the multiply-adds that exits save."""
     from edanas.benchmark.bench import bench as run_bench

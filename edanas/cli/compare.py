@@ -10,7 +10,7 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of finished runs on the same images. Runs that differ only in the "
+            help="Folders of finished runs on the same samples. Runs that differ only in the "
             "seed form one method. NAME=FOLDER names the method; other methods are named "
             "after the settings that differ."
         ),

@@ -24,7 +24,7 @@ def export(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Labelled images for the check and for the scales of 8-bit numbers: the name "
+            help="Labelled samples for the check and for the scales of 8-bit numbers: the name "
             "of a data set, e.g. `digits`, or the path of a folder with one folder for "
             "each class. Default: the data of the run that wrote the network."
         ),

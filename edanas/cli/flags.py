@@ -52,8 +52,7 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
             bool,
             typer.Option(
                 "--skip-unreadable",
-                help="Skip files of a folder that cannot be read as images, instead of stopping with "
-                "an error.",
+                help="Skip files of a folder that cannot be read, instead of stopping with an error.",
             ),
         ],
         False,
@@ -63,7 +62,7 @@ _FLAGS: dict[str, tuple[Any, Any]] = {
             bool,
             typer.Option(
                 "--allow-duplicates",
-                help="Do not report images that are in two parts or two classes at once.",
+                help="Do not report samples that are in two parts or two classes at once.",
             ),
         ],
         False,

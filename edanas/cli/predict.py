@@ -1,4 +1,4 @@
-"""`edanas predict MODEL IMAGES`: class, exit and confidence of each image."""
+"""`edanas predict MODEL FILES`: class, exit and confidence of each sample."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ FORMATS = ("csv", "json", "table")
 """The output formats of `edanas predict`."""
 
 _NAMED = 5
-"""The largest number of skipped images for which an error is printed."""
+"""The largest number of skipped files for which an error is printed."""
 
 
 def predict(
     model: Model,
     images: Annotated[
-        list[Path], typer.Argument(help="Image files, and folders whose images are read at any depth.")
+        list[Path],
+        typer.Argument(
+            help="Files of images, sound or series (.npy, .npz), and folders that are read at any depth."
+        ),
     ],
     *,
     out: Annotated[
@@ -38,12 +41,12 @@ def predict(
             "`table` without --out.",
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Batch size in images.")] = 256,
+    batch_size: Annotated[int, typer.Option(help="Batch size in samples.")] = 256,
     device: Device = "auto",
     compact: Annotated[
         str,
         typer.Option(
-            help="Gather the images that have not exited into a smaller batch after "
+            help="Gather the samples that have not exited into a smaller batch after "
             "each exit: `always`, `never`, or `auto`, where it is faster."
         ),
     ] = "auto",
@@ -57,14 +60,14 @@ def predict(
     hold_macs: Annotated[
         str | None,
         typer.Option(
-            help="Budget for the average cost of an image in MACs, e.g. 5M: thresholds move "
+            help="Budget for the average cost of a sample in MACs, e.g. 5M: thresholds move "
             "during the stream to hold it. `none` keeps the thresholds. Default: the "
             "budget in the network's description, if there is one."
         ),
     ] = None,
     skip_unreadable: SkipUnreadable = False,
 ) -> None:
-    """Classify images: print the class, the exit (from 1, or `last`) and the confidence of each image."""
+    """Classify samples: print the class, the exit (from 1, or `last`) and the confidence of each sample."""
     import time
 
     import torch

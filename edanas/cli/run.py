@@ -82,8 +82,8 @@ def run(
 
 def _first_line(options: RunOptions) -> str:
     """Return the line that appears at once, before packages are loaded."""
-    images = f"the samples of {options.data}" if options.data else "images"
+    source = f" on the samples of {options.data}" if options.data else ""
     return (
-        f"edanas run: trains a supernet on {images}, searches it for early-exit networks, and trains and "
+        f"edanas run: trains a supernet{source}, searches it for early-exit networks, and trains and "
         "tests the best. Loading ..."
     )

@@ -10,7 +10,7 @@ Model = Annotated[Path, typer.Argument(help="Network file, .safetensors or .json
 LabelledData = Annotated[
     str | None,
     typer.Option(
-        help="Labelled images: the name of a data set, e.g. `digits`, or the path of a "
+        help="Labelled samples: the name of a data set, e.g. `digits`, or the path of a "
         "folder with one folder for each class. Default: the data of the run that "
         "wrote the network."
     ),
@@ -20,7 +20,7 @@ Part = Annotated[
     str | None,
     typer.Option(
         help="Part of the data: `train`, `calibration`, `validation`, `test` or `all`. "
-        "Default: `calibration` of the run's data; of other data, all images outside "
+        "Default: `calibration` of the run's data; of other data, all samples outside "
         "its `train` part."
     ),
 ]
@@ -28,7 +28,7 @@ Part = Annotated[
 SkipUnreadable = Annotated[
     bool,
     typer.Option(
-        "--skip-unreadable", help="Skip images that cannot be read, instead of stopping with an error."
+        "--skip-unreadable", help="Skip files that cannot be read, instead of stopping with an error."
     ),
 ]
 

@@ -25,7 +25,7 @@ def train_teacher(
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="Passes over the train part. Default: as many as make 500,000 images, from 10 to 100."
+            help="Passes over the train part. Default: as many as make 500,000 samples, from 10 to 100."
         ),
     ] = None,
     channels: Annotated[

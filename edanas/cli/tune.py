@@ -19,14 +19,14 @@ def tune(
     unlabelled: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Image file or folder without labels, of a stream whose images have drifted; "
+            help="File or folder without labels, of a stream whose samples have drifted; "
             "replaces --data. May be repeated."
         ),
     ] = None,
     max_macs: Annotated[
         str | None,
         typer.Option(
-            help="Budget: the largest number of executed MACs of an image on average, e.g. 5M. "
+            help="Budget: the largest number of executed MACs of a sample on average, e.g. 5M. "
             "Exactly one budget is required."
         ),
     ] = None,
@@ -35,19 +35,19 @@ def tune(
     ] = None,
     max_latency: Annotated[
         str | None,
-        typer.Option(help="Budget: the longest time for an image on average on this machine, e.g. 3ms."),
+        typer.Option(help="Budget: the longest time for a sample on average on this machine, e.g. 3ms."),
     ] = None,
     max_drop: Annotated[
         str | None,
         typer.Option(
             help="Budget: the largest drop of accuracy against the last exit, e.g. 1%, which new "
-            "images of the same kind keep with the probability --confidence."
+            "samples of the same kind keep with the probability --confidence."
         ),
     ] = None,
     confidence: Annotated[
         str | None, typer.Option(help="Probability that --max-drop is kept. Default: 95%.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Batch size in images for measuring latency.")] = 1,
+    batch_size: Annotated[int, typer.Option(help="Batch size in samples for measuring latency.")] = 1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -72,14 +72,14 @@ def tune(
         bool,
         typer.Option(
             "--keep-stages",
-            help="Leave exits and stages that no image uses in the new network, e.g. to tune it again "
+            help="Leave exits and stages that no sample uses in the new network, e.g. to tune it again "
             "for a larger budget.",
         ),
     ] = False,
     skip_unreadable: SkipUnreadable = False,
     device: Device = "auto",
     seed: Annotated[
-        int, typer.Option(help="Random seed of the data splits behind the estimates for new images.")
+        int, typer.Option(help="Random seed of the data splits behind the estimates for new samples.")
     ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON instead of a table.")
@@ -143,7 +143,7 @@ def tune(
         files.append(draw_tuning(tuning, figure))
     remarks = [
         *tuning.remarks,
-        *([f"Images skipped because they cannot be read: {len(skipped)}."] if skipped else []),
+        *([f"Files skipped because they cannot be read: {len(skipped)}."] if skipped else []),
     ]
     show_tuning(tuning, files, remarks, as_json=as_json)
 
@@ -174,7 +174,7 @@ def _check_combination(
     ):
         if unlabelled and value is not None:
             raise ConfigError(
-                f"{name}: found with --unlabelled, whose images have no labels; allowed: --max-macs or "
+                f"{name}: found with --unlabelled, whose samples have no labels; allowed: --max-macs or "
                 f"--max-latency, without {name}"
             )
     check_plot(plot)

@@ -5,7 +5,7 @@ import mmap
 import tempfile
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,9 +63,11 @@ def rows_at(images: "torch.Tensor", indices: npt.NDArray[np.int64]) -> "torch.Te
     if images.dtype != torch.uint8 or images.device.type != "cpu" or size * len(at) <= LARGEST:
         return images[at]
     copy = torch.from_numpy(empty_bytes((len(at), *images.shape[1:])))
-    step = max(1, CHUNK // size)
-    for start in range(0, len(at), step):
-        copy[start : start + step] = images[at[start : start + step]]
+    # A row that is read may bring half a megabyte of its file into memory, so many rows bring all of it.
+    step = max(1, _rows(copy) // 64)
+    for target, some in zip(torch.split(copy, step), torch.split(at, step), strict=True):
+        target[:] = images[some]
+        _release_once()
     return copy
 
 
@@ -76,13 +78,35 @@ def joined_rows(parts: Sequence["torch.Tensor"]) -> "torch.Tensor":
     shape = sum(map(len, parts)), *parts[0].shape[1:]
     if any(part.dtype != torch.uint8 for part in parts) or math.prod(shape) <= LARGEST:
         return torch.cat(list(parts))
-    copy = torch.from_numpy(empty_bytes(shape))
-    step, end = max(1, CHUNK // math.prod(shape[1:])), 0
+    copy, end = torch.from_numpy(empty_bytes(shape)), 0
     for part in parts:
-        for piece in torch.split(part, step):
+        for piece in pieces(part):
             copy[end : end + len(piece)] = piece
             end += len(piece)
     return copy
+
+
+def pieces(samples: "torch.Tensor") -> "Iterator[torch.Tensor]":
+    """Yield samples (N, ...) in order, in pieces of `CHUNK` bytes at most.
+
+    After each piece, pages of mapped arrays leave the resident memory. A pass over all samples therefore
+    needs memory for one piece, however seldom the thread of `released` runs.
+
+    Example:
+        >>> import torch
+        >>> [len(piece) for piece in pieces(torch.zeros(3, 1, 2, 2))]
+        [3]
+    """
+    import torch
+
+    for piece in torch.split(samples, _rows(samples)):
+        yield piece
+        _release_once()
+
+
+def _rows(samples: "torch.Tensor") -> int:
+    """Return the number of samples in a piece of `CHUNK` bytes."""
+    return max(1, CHUNK // max(1, samples[:1].numel() * samples.element_size()))
 
 
 def released(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -99,6 +123,7 @@ def released(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 _maps: list["weakref.ref[mmap.mmap]"] = []
+_releasing = threading.Lock()
 
 
 def _release_pages() -> None:
@@ -107,13 +132,14 @@ def _release_pages() -> None:
 
 
 def _release_once() -> None:
-    for reference in list(_maps):
-        mapping = reference()
-        if mapping is None:
-            _maps.remove(reference)
-        else:
-            # The pages stay in the page cache of the system, and are mapped again when they are read.
-            mapping.madvise(mmap.MADV_DONTNEED)
+    with _releasing:
+        for reference in list(_maps):
+            mapping = reference()
+            if mapping is None:
+                _maps.remove(reference)
+            else:
+                # The pages stay in the page cache of the system, and are mapped again when they are read.
+                mapping.madvise(mmap.MADV_DONTNEED)
 
 
 _never = threading.Event()

@@ -326,9 +326,9 @@ class TrainingSettings:
         choices=("auto", "fp32", "bf16"),
     )
     augment: tuple[str, ...] = setting(
-        "Augmentations of training images: any of `shift`, `flip`, `rotate`, `erase`, `mixup`, and for "
-        "spectrograms `spectrum`, which blanks bands. Series have `shift`, `flip` (time reversed), `rotate` "
-        "(of three axes), `erase`, `mixup`, `jitter` (noise), `scale` and `warp` (of time).",
+        "Augmentations of training samples: for images any of `shift`, `flip`, `rotate`, `erase`, `mixup`, "
+        "and for spectrograms `spectrum`, which blanks bands. Series have `shift`, `flip` (time reversed), "
+        "`rotate` (of three axes), `erase`, `mixup`, `jitter` (noise), `scale` and `warp` (of time).",
         ("shift",),
         choices=("shift", "flip", "rotate", "erase", "mixup", "jitter", "scale", "warp", "spectrum"),
         distinct=True,
@@ -378,7 +378,7 @@ class BaselineSettings:
     """
 
     epochs: int = setting(
-        "Largest number of passes over the images, for each plain network; 0 = no plain networks. 60 passes "
+        "Largest number of passes over the samples, for each plain network; 0 = no plain networks. 60 passes "
         "suffice on the digits.",
         60,
         minimum=0,
@@ -409,7 +409,7 @@ class Settings:
     )
     data: Component = setting("The data set, or the path of a folder or file.", Component("digits"))
     allow_duplicates: bool = setting(
-        "Do not report images that are, by their pixels, in two parts or two classes at once.", default=False
+        "Do not report samples that are, by their values, in two parts or two classes at once.", default=False
     )
     split: SplitSettings = setting("Shares of the four parts of the data.", SplitSettings())
     seed: int = setting("The seed of all random numbers.", 0, minimum=0, maximum=2**31 - 1)
@@ -445,8 +445,8 @@ class Settings:
         "",
     )
     teacher_logits: str = setting(
-        "Teacher's outputs in the training of the supernet: `step`, for the augmented images of each step; "
-        "`kept`, for each training image and its mirror once, in a file beside the teacher's; or `auto`: "
+        "Teacher's outputs in the training of the supernet: `step`, for the augmented samples of each step; "
+        "`kept`, for each training sample and its mirror once, in a file beside the teacher's; or `auto`: "
         "`kept` for a teacher of `edanas train-teacher`, otherwise `step`.",
         "auto",
         choices=("auto", "kept", "step"),
@@ -521,7 +521,7 @@ class Settings:
         minimum=0,
     )
     recalibration: int = setting(
-        "Number of training images for recomputing BatchNorm statistics.", 512, minimum=2
+        "Number of training samples for recomputing BatchNorm statistics.", 512, minimum=2
     )
     final_thresholds: Component = setting(
         "Threshold setter of the results, on the calibration part; `grid` keeps the search's thresholds.",
@@ -539,8 +539,8 @@ class Settings:
         "Exporters applied to each result besides `safetensors`.", (), distinct=True
     )
     examples: int = setting(
-        "Test images of each kind (exited early, exited late, misclassified) in the report, for each "
-        "result; 0 = none, for private images.",
+        "Test samples of each kind (exited early, exited late, misclassified) in the report, for each "
+        "result; 0 = none, for private samples.",
         3,
         minimum=0,
     )

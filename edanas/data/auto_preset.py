@@ -223,10 +223,13 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
     """
     parts, colour = part_sizes(surveyed, settings.split), "grey" if surveyed.grey else "colour"
     read = " and ".join(str(side) for side in sides)
+    kind = "series" if surveyed.length else "recordings" if surveyed.sound else "images"
+    described = "as pictures with a" if surveyed.sound else "with a median"
+    adjective = "" if surveyed.sound else f"{colour} "
     sentences = [
-        f"The data has {surveyed.images:,} {colour} images in {surveyed.classes:,} classes, with a median "
+        f"The data has {surveyed.images:,} {adjective}{kind} in {surveyed.classes:,} classes, {described} "
         f"side of {surveyed.side} px; networks read them at {read} px. "
-        f"The supernet is trained on {parts['train']:,} images {_length(settings)}."
+        f"The supernet is trained on {parts['train']:,} {kind} {_length(settings)}."
     ]
     if surveyed.length:
         unequal = ", and shorter ones are padded and masked" if surveyed.padded else ""
@@ -238,13 +241,12 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
     gigabytes = surveyed.images * _channels(surveyed) * max(sides) ** 2 / 1e9
     if gigabytes >= 1 and not surveyed.length:
         sentences.append(
-            f"The run holds all images in memory: about {gigabytes:.1f} GB, and twice as much "
-            "while it splits the data."
+            f"The run keeps all {kind} in files under EDANAS_HOME, and few of them in memory: about "
+            f"{gigabytes:.1f} GB, and up to three times as much while it decodes and splits them."
         )
     small_parts = [part for part in ("calibration", "validation") if part in parts]
     if any(parts[part] < FEW for part in small_parts):
         counts = " and ".join(f"{parts[part]} {part}" for part in small_parts)
-        kind = "series" if surveyed.length else "images"
         sentences.append(f"{counts} {kind} are few: thresholds and the choice of networks depend on chance.")
     return sentences
 

@@ -12,18 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from edanas.core.errors import RunError
 from edanas.core.machine import home
-from edanas.core.records import checksum, parse, sealed, unsealed
+from edanas.core.mapped import pieces, released
+from edanas.core.records import parse, sealed, unsealed
 from edanas.core.runfolder import replacing
 from edanas.data.decoding import Decoded, Fit, decode
 
 _IMAGES, _RECORD = "images", "record"
 """Name of the tensor in a cache file, and key of the metadata with remarks and the checksum of the pixels."""
+
+_LENGTH = 8
+"""Number of bytes that state the length of the header of a file of safetensors."""
 
 _CHUNK = 4096
 """Number of files whose digests are computed together, which bounds the memory of pending results."""
@@ -56,8 +60,7 @@ def decode_once(files: Sequence[Path], fit: Fit, channels: str, *, skip_unreadab
         with contextlib.suppress(OSError, RunError, SafetensorError):
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as partial:
-                record = {"remarks": list(decoded.remarks), _IMAGES: _content(decoded.images)}
-                save_file({_IMAGES: decoded.images}, partial, {_RECORD: json.dumps(sealed(record))})
+                _write(decoded, partial)
     return decoded
 
 
@@ -78,16 +81,39 @@ def _digest(path: Path) -> bytes:
 
 
 def _content(images: torch.Tensor) -> str:
-    """Return the checksum of the pixels of images."""
-    return checksum(images.contiguous().numpy().tobytes())
+    """Return the checksum of the pixels of images: 16 hexadecimal digits of BLAKE2b."""
+    digest = hashlib.blake2b(digest_size=8)
+    for piece in pieces(images):
+        digest.update(piece.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _write(decoded: Decoded, path: Path) -> None:
+    """Write images as a file of safetensors, piece by piece; `save_file` copies all of them first."""
+    images = decoded.images
+    record = {"remarks": list(decoded.remarks), _IMAGES: _content(images)}
+    entry = {"dtype": "U8", "shape": list(images.shape), "data_offsets": [0, images.numel()]}
+    header = json.dumps({"__metadata__": {_RECORD: json.dumps(sealed(record))}, _IMAGES: entry}).encode()
+    header += b" " * (-len(header) % 8)
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(_LENGTH, "little") + header)
+        for piece in pieces(images):
+            file.write(piece.contiguous().numpy().data)
 
 
 def _read(path: Path) -> tuple[torch.Tensor, tuple[str, ...]] | None:
-    """Return the images and remarks in a cache file; `None` if the file is absent or damaged."""
+    """Return the images and remarks in a cache file; `None` if the file is absent or damaged.
+
+    The images are mapped from the file. Changes of them stay in memory.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            images: torch.Tensor = file.get_tensor(_IMAGES)
+            shape = tuple(file.get_slice(_IMAGES).get_shape())
             record = unsealed(parse((file.metadata() or {})[_RECORD]))
+        with path.open("rb") as raw:
+            begin = _LENGTH + int.from_bytes(raw.read(_LENGTH), "little")
+        pixels = released(np.memmap(path, np.uint8, "c", begin, shape))
     except (SafetensorError, OSError, LookupError, ValueError):
         return None
+    images = torch.from_numpy(pixels)
     return (images, tuple(record["remarks"])) if record.get(_IMAGES) == _content(images) else None

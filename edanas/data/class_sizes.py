@@ -22,7 +22,7 @@ def unequal_classes(train: ImageSet) -> tuple[str, ...]:
         >>> labels = torch.tensor([0] * 40 + [1] * 2)
         >>> images = torch.zeros(42, 1, 2, 2, dtype=torch.uint8)
         >>> print(unequal_classes(ImageSet(images, labels, ("dog", "cat")))[0].partition(":")[0])
-        Classes are imbalanced, 2 ('cat') to 40 ('dog') training images
+        Classes are imbalanced, 2 ('cat') to 40 ('dog') training samples
     """
     counts = torch.bincount(train.labels, minlength=len(train.classes))
     fewest, most = int(counts.argmin()), int(counts.argmax())
@@ -30,7 +30,7 @@ def unequal_classes(train: ImageSet) -> tuple[str, ...]:
         return ()
     return (
         f"Classes are imbalanced, {int(counts[fewest]):,} ('{train.classes[fewest]}') to "
-        f"{int(counts[most]):,} ('{train.classes[most]}') training images: the accuracy hardly depends on "
+        f"{int(counts[most]):,} ('{train.classes[most]}') training samples: the accuracy hardly depends on "
         f"rare classes. {_ADVICE}.",
     )
 
@@ -46,7 +46,7 @@ def constant_answer(test: ImageSet, accuracies: Sequence[float]) -> tuple[str, .
         >>> labels = torch.tensor([0] * 9 + [1])
         >>> test = ImageSet(torch.zeros(10, 1, 2, 2, dtype=torch.uint8), labels, ("dog", "cat"))
         >>> print(constant_answer(test, [0.9, 0.95])[0].partition(". ")[0])
-        The answer 'dog' for every image is right on 90.0% of the test part, and 1 of 2 networks is no better
+        The answer 'dog' for every sample is right on 90.0% of the test part, and 1 of 2 networks is no better
     """
     counts = torch.bincount(test.labels, minlength=len(test.classes))
     share = float(counts.max()) / len(test)
@@ -55,7 +55,7 @@ def constant_answer(test: ImageSet, accuracies: Sequence[float]) -> tuple[str, .
         return ()
     verb = "is" if worse == 1 else "are"
     return (
-        f"The answer '{test.classes[int(counts.argmax())]}' for every image is right on {share:.1%} of the "
+        f"The answer '{test.classes[int(counts.argmax())]}' for every sample is right on {share:.1%} of the "
         f"test part, and {worse} of {len(accuracies)} networks {verb} no better. {_ADVICE}; see the balanced "
         "accuracy of each network.",
     )

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from edanas.core.mapped import pieces
 from edanas.core.types import LoadedData
 
 _NAMED = 5
@@ -28,8 +29,8 @@ def first_copies(images: torch.Tensor) -> npt.NDArray[np.int64]:
         >>> first_copies(torch.tensor([1, 2, 1], dtype=torch.uint8).view(3, 1, 1, 1)).tolist()
         [0, 1, 0]
     """
-    rows = images.cpu().contiguous().flatten(1).numpy()
     first: dict[bytes, int] = {}
+    rows = (row for piece in pieces(images) for row in piece.cpu().contiguous().flatten(1).numpy())
     digests = (hashlib.blake2b(row.data, digest_size=16).digest() for row in rows)
     indices = [first.setdefault(digest, number) for number, digest in enumerate(digests)]
     return np.array(indices, dtype=np.int64)
@@ -49,7 +50,7 @@ class Duplicates:
 
     Example:
         >>> Duplicates(parts=((0, 2),), classes=(), names=("a/1.png", "a/2.png", "test/a/1.png")).sentences()
-        ('1 image is in two parts at once, by its pixels, so accuracies on these parts are too high: \
+        ('1 sample is in two parts at once, by its values, so accuracies on these parts are too high: \
 a/1.png and test/a/1.png.',)
     """
 
@@ -64,7 +65,7 @@ a/1.png and test/a/1.png.',)
             (self.classes, "two classes", "some labels are wrong"),
         )
         return tuple(
-            f"{_images(len(pairs))} in {place} at once, by {'its' if len(pairs) == 1 else 'their'} pixels, "
+            f"{_samples(len(pairs))} in {place} at once, by {'its' if len(pairs) == 1 else 'their'} values, "
             f"so {consequence}: {self._listed(pairs)}."
             for pairs, place, consequence in kinds
             if pairs
@@ -98,10 +99,11 @@ def find_duplicates(data: LoadedData) -> Duplicates:
         >>> images = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
         >>> samples = ImageSet(images, torch.tensor([0, 1]), ("a", "b"))
         >>> find_duplicates(LoadedData(samples, np.array(["", ""]))).sentences()
-        ('1 image is in two classes at once, by its pixels, so some labels are wrong: image 1 and image 2.',)
+        ('1 sample is in two classes at once, by its values, so some labels are wrong: sample 1 and \
+sample 2.',)
     """
     first = first_copies(data.samples.images)
-    names = data.names or [f"image {number}" for number in range(1, len(first) + 1)]
+    names = data.names or [f"sample {number}" for number in range(1, len(first) + 1)]
     parts = np.where(data.parts == "", "train", data.parts)
     labels = data.samples.labels.numpy()
     members: dict[int, list[int]] = {}
@@ -121,5 +123,5 @@ def find_duplicates(data: LoadedData) -> Duplicates:
     return Duplicates(pairs(parts), pairs(labels), names)
 
 
-def _images(count: int) -> str:
-    return "1 image is" if count == 1 else f"{count:,} images are"
+def _samples(count: int) -> str:
+    return "1 sample is" if count == 1 else f"{count:,} samples are"

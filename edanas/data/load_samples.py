@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from edanas.core.errors import DataError
+from edanas.core.mapped import pieces
 from edanas.core.series import valid_lengths
 from edanas.core.types import ImageSet, LoadedData, Survey
 from edanas.data.auto_preset import sampled_positions, survey_of
@@ -133,13 +134,18 @@ def _check_constant(images: torch.Tensor) -> None:
     Raises:
         DataError: A channel has.
     """
-    for number, channel in enumerate(images.unbind(dim=1)):
-        if bool((channel == channel[0, 0, 0]).all()):
-            advice = "; data.channels=grey reads one channel" if images.shape[1] > 1 else ""
-            raise DataError(
-                f"samples: channel {number} of {images.shape[1]} is {int(channel[0, 0, 0])} of 255 in all "
-                f"pixels; allowed: channels that differ between samples{advice}"
-            )
+    first = images[:1, :, :1, :1]
+    constant = set(range(images.shape[1]))
+    for piece in pieces(images):
+        constant = {number for number in constant if bool((piece[:, number] == first[:, number]).all())}
+        if not constant:
+            return
+    advice = "; data.channels=grey reads one channel" if images.shape[1] > 1 else ""
+    number = min(constant)
+    raise DataError(
+        f"samples: channel {number} of {images.shape[1]} is {int(first[0, number])} of 255 in all "
+        f"pixels; allowed: channels that differ between samples{advice}"
+    )
 
 
 def survey_samples(samples: SampleSet, reading: Reading) -> Survey:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from edanas.core.errors import ConfigError, DataError
+from edanas.core.mapped import pieces
 from edanas.core.settings import SplitSettings
 from edanas.core.types import DataParts, ImageSet, LoadedData
 from edanas.data.duplicates import first_copies
@@ -17,8 +18,6 @@ from edanas.data.group_split import Indices, draw_groups
 PARTS = ("train", "calibration", "validation", "test")
 """Names of the parts, in the order in which they are drawn."""
 
-_CHUNK = 2**24
-"""Number of pixels that are counted together."""
 
 STD_FLOOR = 1e-3
 """Smallest standard deviation that `split` returns, so that constant channels can be normalised."""
@@ -78,7 +77,8 @@ def digest_of(*sets: ImageSet) -> str:
     for samples in sets:
         for tensor in (samples.images, samples.labels):
             digest.update(repr(tuple(tensor.shape)).encode())
-            digest.update(tensor.contiguous().numpy().data)
+            for piece in pieces(tensor):
+                digest.update(piece.contiguous().numpy().data)
     return digest.hexdigest()
 
 
@@ -112,17 +112,17 @@ def _check_data(data: LoadedData) -> None:
     series = images.dtype == torch.float32 and images.ndim == 4 and images.shape[2] == 1
     if not pictures and not series:
         raise DataError(
-            f"images are {images.dtype} of shape {tuple(images.shape)}; expected uint8 (N, 1 or 3, H, W), or "
-            "series of float32 (N, C, 1, L)"
+            f"samples are {images.dtype} of shape {tuple(images.shape)}; expected images of uint8 "
+            "(N, 1 or 3, H, W), or series of float32 (N, C, 1, L)"
         )
     if not len(images) == len(labels) == len(data.parts):
         raise DataError(
-            f"the data has {len(images)} images, {len(labels)} labels and {len(data.parts)} part names; "
+            f"the data has {len(images)} samples, {len(labels)} labels and {len(data.parts)} part names; "
             "the three numbers must be equal"
         )
     if data.groups and len(data.groups) != len(labels):
         raise DataError(
-            f"the data has {len(labels)} images and {len(data.groups)} groups; expected one for each"
+            f"the data has {len(labels)} samples and {len(data.groups)} groups; expected one for each"
         )
     if len(classes) < 2:
         raise DataError(f"the data has {len(classes)} class; at least 2 are needed: {', '.join(classes)}")
@@ -164,7 +164,7 @@ def _draw(
         copied = np.isin(members, copies).sum()
         members = members[owner[members] == members]
         if len(members) < len(shares):
-            besides = f", besides {copied} copies of images" if copied else ""
+            besides = f", besides {copied} copies of samples" if copied else ""
             raise DataError(
                 f"class '{name}' has {len(members)} samples to divide{besides}; "
                 f"at least {len(shares)} are needed: one each for {', '.join(shares)}"
@@ -224,11 +224,11 @@ def _statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, .
     if images.is_floating_point():
         return _statistics_of_series(images)
     means, stds = [], []
-    step = max(1, _CHUNK // max(1, images[:1].numel()))
-    for channel in range(images.shape[1]):
-        pieces = torch.split(images[:, channel], step)
-        levels = [torch.bincount(each.reshape(-1), minlength=256) for each in pieces]
-        counts = torch.stack(levels).sum(0).tolist()
+    levels = torch.zeros(images.shape[1], 256, dtype=torch.int64)
+    for piece in pieces(images):
+        for channel in range(images.shape[1]):
+            levels[channel] += torch.bincount(piece[:, channel].reshape(-1), minlength=256)
+    for counts in levels.tolist():
         total = sum(counts)
         first = sum(level * count for level, count in enumerate(counts))
         second = sum(level * level * count for level, count in enumerate(counts))

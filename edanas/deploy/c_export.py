@@ -108,10 +108,10 @@ class CExporter(Exporter):
         return (
             f"int8: accuracy {accuracy['int8']:.2%} (float32: {accuracy['float32']:.2%}), utilization "
             f"{_percent(shares['int8'])} (float32: {_percent(shares['float32'])}) on "
-            f"{figures['validation_images']} validation images; RAM: arena {figures['arena_bytes']:,} bytes"
+            f"{figures['validation_images']} validation samples; RAM: arena {figures['arena_bytes']:,} bytes"
             f"{ram}, logits and memory of exits {figures['state_bytes']:,}; flash: weights and tables "
             f"{figures['constant_bytes']:,} bytes{flash}; scales and thresholds from "
-            f"{figures['calibration_images']} calibration images"
+            f"{figures['calibration_images']} calibration samples"
         )
 
     def _checked(self, stem: Path) -> tuple[ImageSet, ImageSet]:
@@ -123,13 +123,13 @@ class CExporter(Exporter):
         calibration, validation = self._calibration, self._validation
         if calibration is None or validation is None or not (len(calibration) and len(validation)):
             raise ExportError(
-                f"{stem.name}: found no images; `c` requires labelled images for scales and thresholds, e.g. "
-                "`edanas export MODEL --to c --data FOLDER`"
+                f"{stem.name}: found no samples; `c` requires labelled samples for scales and thresholds, "
+                "e.g. `edanas export MODEL --to c --data FOLDER`"
             )
         if len(calibration) < self.fewest_images:
             raise ExportError(
-                f"{stem.name}: the calibration part is too small: found {len(calibration)} images; `c` sets "
-                f"scales and thresholds from {self.fewest_images} images or more"
+                f"{stem.name}: the calibration part is too small: found {len(calibration)} samples; `c` sets "
+                f"scales and thresholds from {self.fewest_images} samples or more"
             )
         return calibration, validation
 

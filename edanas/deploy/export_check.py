@@ -50,8 +50,8 @@ class Check:
         """Return a sentence with all results except `rounded`, for users."""
         runs = ", ".join(str(count) for count in self.computed)
         return (
-            f"checked on {self.images} images: {self.same} have the same label and exit, "
-            f"confidences differ by {self.difference:.1e} at most, segments ran for {runs} images"
+            f"checked on {self.images} samples: {self.same} have the same label and exit, "
+            f"confidences differ by {self.difference:.1e} at most, segments ran for {runs} samples"
         )
 
 
@@ -137,13 +137,13 @@ def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: 
     labels, exits, confidences = prediction
     if not len(labels) == len(exits) == len(confidences) == len(pixels):
         raise ExportError(
-            f"{name}: {len(pixels)} images give {len(labels)} predictions; expected one for each image"
+            f"{name}: {len(pixels)} samples give {len(labels)} predictions; expected one for each sample"
         )
     computed = runner.computed(pixels)
     needed = _needed_runs(network.scheme.placed, exits)
     if computed != needed:
         raise ExportError(
-            f"{name}: segments ran for {computed} images; expected {needed} by the exits that fired"
+            f"{name}: segments ran for {computed} samples; expected {needed} by the exits that fired"
         )
     same_exit = exits == expected[1]
     same = same_exit & (labels == expected[0])
@@ -153,7 +153,7 @@ def check(network: ExitNetwork, runner: Runner, images: torch.Tensor, *, exact: 
     if exact and not ((same | rounded).all() and difference <= ROUNDING):
         at = int(np.flatnonzero(~(same | rounded))[0]) if not (same | rounded).all() else int(gaps.argmax())
         raise ExportError(
-            f"{name}: image {at + 1} of {len(pixels)} gives {_described(prediction, at)}; the network gives "
+            f"{name}: sample {at + 1} of {len(pixels)} gives {_described(prediction, at)}; the network gives "
             f"{_described(expected, at)}"
         )
     return Check(len(pixels), int(same.sum()), int(rounded.sum()), difference, computed)

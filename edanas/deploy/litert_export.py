@@ -151,7 +151,7 @@ class LitertFiles(Exporter):
         different = int(((expected[0] != micro[0]) | (expected[1] != micro[1])).sum())
         if different > self.tolerated * len(images) or gap > self.rounding:
             raise ExportError(
-                f"{path}: the interpreter for microcontrollers gives {different} of {len(images)} images "
+                f"{path}: the interpreter for microcontrollers gives {different} of {len(images)} samples "
                 f"another label or exit than LiteRT, and confidences that differ by {gap:.1e}"
             )
 
@@ -247,9 +247,9 @@ class LitertInt8Exporter(LitertFiles):
         arenas = " / ".join(f"{segment['arena'] / 1024:.1f}" for segment in segments)
         return (
             f"int8: accuracy {accuracy['int8']:.2%} (float32: {accuracy['float32']:.2%}), utilization "
-            f"{shares['int8']} (float32: {shares['float32']}) on {figures['images']} validation images; "
+            f"{shares['int8']} (float32: {shares['float32']}) on {figures['images']} validation samples; "
             f"{sizes['int8'] / 1024:.1f} kB (float32: {sizes['float32'] / 1024:.1f} kB), arenas of the "
-            f"segments {arenas} kB, scales from {figures['calibration_images']} images"
+            f"segments {arenas} kB, scales from {figures['calibration_images']} samples"
         )
 
 
@@ -257,7 +257,7 @@ def _images_of(samples: ImageSet | None, network: ExitNetwork, part: str) -> tor
     """Return the images of a part, at the size of the network's images."""
     if samples is None or not len(samples):
         raise ExportError(
-            f"{part} part: found no images; `litert-int8` requires labelled images for quantisation, e.g. "
+            f"{part} part: found no samples; `litert-int8` requires labelled samples for quantisation, e.g. "
             "`edanas export MODEL --to litert-int8 --data FOLDER`"
         )
     return sized_samples(network, samples.images)

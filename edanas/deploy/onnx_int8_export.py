@@ -58,8 +58,8 @@ class OnnxInt8Exporter(Exporter):
         calibration, validation = self._calibration, self._validation
         if calibration is None or validation is None or not (len(calibration) and len(validation)):
             raise ExportError(
-                f"{stem.name}: found no images; `onnx-int8` requires labelled images for quantisation, e.g. "
-                "`edanas export MODEL --to onnx-int8 --data FOLDER`"
+                f"{stem.name}: found no samples; `onnx-int8` requires labelled samples for quantisation, "
+                "e.g. `edanas export MODEL --to onnx-int8 --data FOLDER`"
             )
         images = calibration.images[:IMAGES].numpy()
         graphs = segment_graphs(network)
@@ -86,8 +86,8 @@ class OnnxInt8Exporter(Exporter):
         accuracy, size = figures["accuracy"], figures["bytes"]
         return (
             f"int8: accuracy {accuracy['int8']:.2%} (float32: {accuracy['float32']:.2%}) on "
-            f"{accuracy['images']} validation images, {size['int8'] / 1e6:.2f} MB "
-            f"(float32: {size['float32'] / 1e6:.2f} MB), scales from {figures['calibration_images']} images"
+            f"{accuracy['images']} validation samples, {size['int8'] / 1e6:.2f} MB "
+            f"(float32: {size['float32'] / 1e6:.2f} MB), scales from {figures['calibration_images']} samples"
         )
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from edanas.core.machine import home
+from edanas.core.mapped import pieces
 from edanas.core.preprocess import prepare
 from edanas.core.progress import Progress
 from edanas.core.runfolder import replacing
@@ -82,7 +83,8 @@ def logits_file(path: Path, images: ImageSet) -> Path:
         digest.update(hashlib.file_digest(file, "sha256").digest())
     for tensor in (images.images, images.labels):
         digest.update(repr(tuple(tensor.shape)).encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
+        for piece in pieces(tensor):
+            digest.update(piece.cpu().contiguous().numpy().data)
     folder = path.parent if os.access(path.parent, os.W_OK) else home() / "logits"
     return folder / f"{path.stem}.logits-{digest.hexdigest()}.npy"
 

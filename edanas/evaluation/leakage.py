@@ -40,8 +40,8 @@ def check_leakage(bench: Workbench, path: Path) -> str:
         if share > MOST_SEEN:
             split = ", ".join(f"{k} {v:g}" for k, v in recipe["settings"]["split"].items())
             raise WeightsError(
-                f"{path}: was trained on {share:.0%} of this run's {name} images, which must be held out; "
-                "allowed: other images, or the seed and split of that training "
+                f"{path}: was trained on {share:.0%} of this run's {name} samples, which must be held out; "
+                "allowed: other samples, or the seed and split of that training "
                 f"(seed {recipe['settings']['seed']}, split {split})"
             )
     return _copies(bench, path) or _other_shape(bench, path, recipe)
@@ -53,8 +53,8 @@ def _copies(bench: Workbench, path: Path) -> str:
     if path.parent != PRETRAINED or COPIES.get(path.stem) != data:
         return ""
     return (
-        f"{path.stem} was trained on copies of {data}'s training images with slightly different pixels. "
-        "These copies may include this run's calibration and validation images, but not its test images"
+        f"{path.stem} was trained on copies of {data}'s training samples with slightly different pixels. "
+        "These copies may include this run's calibration and validation samples, but not its test samples"
     )
 
 
@@ -67,9 +67,9 @@ def _other_shape(bench: Workbench, path: Path, recipe: Mapping[str, Any]) -> str
     if saved == current or _have_same_split(resolve([("", settings)]), bench.settings):
         return ""
     return (
-        f"The run cannot check whether {path} was trained on held-out images, since the supernet's "
-        f"training images had {_size_text(saved)}, and this run's images have {_size_text(current)}. With "
-        "the seed and split of that training, the run would hold out the same images"
+        f"The run cannot check whether {path} was trained on held-out samples, since the supernet's "
+        f"training samples had {_size_text(saved)}, and this run's samples have {_size_text(current)}. With "
+        "the seed and split of that training, the run would hold out the same samples"
     )
 
 
@@ -85,4 +85,6 @@ def _have_same_split(one: Settings, other: Settings) -> bool:
 
 def _size_text(shape: list[int]) -> str:
     channels, height, width = shape
+    if height == 1:
+        return f"{width} values in {channels} {'channel' if channels == 1 else 'channels'}"
     return f"{width}x{height} pixels in {'grey' if channels == 1 else 'colour'}"

@@ -139,8 +139,9 @@ def load_teacher(bench: Workbench) -> tuple[ExternalTeacher, str]:
     teacher.network.to(bench.device).to(memory_format=torch.channels_last)
     teacher.network.eval().requires_grad_(requires_grad=False)
     share = bench.settings.training.distillation
+    unit = "values" if bench.parts.series else "pixels"
     message = (
-        f"Teacher: {name}, at {teacher.resolution} pixels, for {share:.0%} of the largest backbone's loss"
+        f"Teacher: {name}, at {teacher.resolution} {unit}, for {share:.0%} of the largest backbone's loss"
     )
     return teacher, f"{message}. {teacher.remark}" if teacher.remark else message
 
@@ -240,13 +241,13 @@ def _check_fits(source: object, task: Task, parts: DataParts, classes: Sequence[
     ):
         if number != allowed:
             raise WeightsError(
-                f"{source}: is for {number} {noun}; allowed: {allowed}, as in this run's images"
+                f"{source}: is for {number} {noun}; allowed: {allowed}, as in this run's samples"
             )
     for own, expected in zip(classes, parts.train.classes, strict=False):
         if own != expected:
             raise WeightsError(
-                f"{source}: is for the class '{own}' where this run's images have '{expected}'; allowed: the "
-                "same classes in the same order"
+                f"{source}: is for the class '{own}' where this run's samples have '{expected}'; allowed: "
+                "the same classes in the same order"
             )
 
 

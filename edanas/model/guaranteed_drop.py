@@ -33,8 +33,8 @@ def guaranteed_scheme(
         raise ConfigError(unsafe_message(risk, safe, len(profile)))
     remark = (
         f"On {safe.samples:,} samples, the accuracy is {100 * safe.loss:.2f}% below that of the last exit. "
-        f"With {100 * budget.confidence:g}% confidence, the drop on new images of the same kind is at most "
-        f"{100 * safe.bound:.2f}%. After a drift of the images, nothing is guaranteed."
+        f"With {100 * budget.confidence:g}% confidence, the drop on new samples of the same kind is at most "
+        f"{100 * safe.bound:.2f}%. After a drift of the samples, nothing is guaranteed."
     )
     return safe.scheme, remark
 

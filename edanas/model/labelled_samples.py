@@ -25,11 +25,11 @@ ALL = "all"
 """Name that selects all samples of a data set instead of one part."""
 
 
-OTHER_IMAGES = (
-    "The images of the run's data have changed since the run, and with them its parts: samples may be of its "
-    "train part, and results on them too optimistic."
+OTHER_SAMPLES = (
+    "The samples of the run's data have changed since the run, and with them its parts: samples may be of "
+    "its train part, and results on them too optimistic."
 )
-"""Remark on the data of a run whose images differ from those of the run."""
+"""Remark on the data of a run whose samples differ from those of the run."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def read_two_parts(
     halves = [part if len(part) else rest for part in parts]
     if not all(map(len, halves)):
         raise DataError(
-            f"{data}: found {len(rest)} images outside its calibration, validation and test parts; "
+            f"{data}: found {len(rest)} samples outside its calibration, validation and test parts; "
             "allowed: 2 or more"
         )
     calibration, validation = (_match_network(loaded.samples.subset(half), network) for half in halves)
@@ -153,7 +153,7 @@ def _source(
     if data is None and settings is None:
         raise ConfigError(
             "data: none given, and the network's file is not in a run folder; "
-            "allowed: the name of a data set, or a folder with one subfolder of images per class"
+            "allowed: the name of a data set, a folder with one subfolder for each class, or a file"
         )
     own = settings is not None and (data is None or _is_run_data(registry, settings, data))
     component = _component(registry, settings.data if own and settings else Component(str(data)))
@@ -190,7 +190,7 @@ def _read_run_part(
         return LabelledSamples(loaded.samples, "all of the run's data", tuple(remarks))
     parts = split(loaded, settings.split, settings.seed)
     if model is not None and has_other_images(model, parts.train):
-        remarks.append(OTHER_IMAGES)
+        remarks.append(OTHER_SAMPLES)
     samples = getattr(parts, chosen)
     return LabelledSamples(samples, f"the run's {chosen} part", tuple(remarks))
 

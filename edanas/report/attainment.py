@@ -71,7 +71,7 @@ def draw_attainment(
         _draw_method(axes, number, f"{name}{seeds}", runs, costs)
     for budget in budgets:
         axes.axvline(budget / 1e6, color=CANDIDATE, lw=1, ls=":")
-    axes.set_xlabel("executed MACs for one image (M = million multiply-adds)", color=INK)
+    axes.set_xlabel("executed MACs for one sample (M = million multiply-adds)", color=INK)
     axes.set_ylabel("test accuracy (%)", color=INK)
     style(axes)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, labelcolor=INK, fontsize=9)

@@ -268,7 +268,7 @@ def _check_same_images(results: Sequence[Result]) -> None:
             if a != b:
                 raise EdanasError(
                     f"{other.folder}: found {entry} {b}; allowed: {a}, as in {first.folder}, since only runs "
-                    "on the same images can be compared"
+                    "on the same samples can be compared"
                 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from edanas.core.result_row import ResultRow
 
 CONVENTION = (
-    "MACs are multiply-adds of convolutions and linear layers for one image; M = million. "
+    "MACs are multiply-adds of convolutions and linear layers for one sample; M = million. "
     "Executed MACs = ADA_MACS (Eq. 5 of the paper) plus the heads that ran and were not confident enough."
 )
 """Definition of the units of MACs, for the notes of tables."""

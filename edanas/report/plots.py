@@ -113,7 +113,7 @@ def _draw_fronts(
             size=8.5,
             zorder=5,
         )
-    axes.set_xlabel("executed MACs for one image (M = million multiply-adds)", color=INK)
+    axes.set_xlabel("executed MACs for one sample (M = million multiply-adds)", color=INK)
     intervals = any(row.test_ci for row in [*front, *single, *plain])
     axes.set_ylabel("accuracy (%)" + ("; bars: 95% intervals" if intervals else ""), color=INK)
     style(axes)

@@ -83,7 +83,7 @@ def _draw_exits(axes: "Axes", series: Sequence[Series]) -> None:
         axes.plot(places, high, "_", color=look["color"], ms=9)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel("ms for a single image that exits there\n(dash: 95th percentile)", color=INK)
+    axes.set_ylabel("ms for a single sample that exits there\n(dash: 95th percentile)", color=INK)
     _finish(axes)
 
 

@@ -86,7 +86,7 @@ def _summary(lines: Sequence[str], old: Settings, new: Settings) -> str:
     more = [f"and {len(rest) - _LISTED} more settings"] if len(rest) > _LISTED else []
     text = "; ".join((*first, *rest[:_LISTED], *more))
     if new.preset == old.preset == AUTO and rest:
-        text += f". The preset {AUTO} fits some settings to the images; were images added or removed?"
+        text += f". The preset {AUTO} fits some settings to the samples; were samples added or removed?"
     return text.removesuffix(".")
 
 
@@ -141,8 +141,8 @@ def check_inputs(
     inputs = (
         ("space", space.signature(), "of another search space", "a plugin updated"),
         ("classes", classes, f"on classes {stored.get('classes')}, now {classes}", "a class renamed"),
-        ("data", digest_of_parts(parts), "on other images", "the data set changed"),
-        (TRAIN, digest_of(parts.train), "on other images", "the data set changed"),
+        ("data", digest_of_parts(parts), "on other samples", "the data set changed"),
+        (TRAIN, digest_of(parts.train), "on other samples", "the data set changed"),
         ("weights", digest_of_file(weights), f"with other weights in {weights}", "the file replaced"),
         ("teacher", digest_of_teacher(teacher), f"with another teacher in {teacher}", "the file replaced"),
     )

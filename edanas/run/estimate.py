@@ -88,7 +88,7 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
         task = Task(absent.channels, absent.classes)
         unknown = (
             f"the run's MACs and time, until the data is there ({absent}) The MACs of backbones are for "
-            f"images of {task.in_channels} channels and {task.num_classes} classes."
+            f"samples of {task.in_channels} channels and {task.num_classes} classes."
         )
     whole = space.whole()
     costs_of = functools.partial(_backbone_macs, provider, task)
@@ -115,7 +115,7 @@ def estimate(registry: Registry, settings: Settings, out: RunFolder | None = Non
         "smallest_backbone_macs": smallest,
         "median_backbone_macs": median,
         "largest_backbone_macs": largest,
-        "train_images": None if composition is None else len(composition.workbench.parts.train),
+        "train_samples": None if composition is None else len(composition.workbench.parts.train),
         "candidates": candidates,
         "total_macs": None if total_macs is None else int(total_macs),
         "plain_networks_seconds_here": None if plain is None else round(plain, 1),

@@ -112,7 +112,7 @@ def layered_settings(
             suited = for_supernet(
                 auto_settings(images, split), settings.supernet.name, images, microcontroller=limited
             )
-        automatic: Layer = (f"the images in {place}", suited)
+        automatic: Layer = (f"the samples in {place}", suited)
         limit: Layer = ("the default time", {"time_limit": DEFAULT_TIME})
         has_length = named.preset or any(map(_sets_epochs, layers))
         timed = [limit] if whole_run and not has_length else []
@@ -128,7 +128,7 @@ def layered_settings(
     classifier = scaled_classifier(registry, settings.classifier, supernet, base.classifier)
     settings = replace(settings, supernet=supernet, classifier=classifier)
     check_names(registry, settings)
-    if images is not None:
+    if images is not None and bool(images.length) == classifies_series:
         first, *others = choice_sentences(images, settings, _sides(registry, settings.supernet))
         quick = "" if named.preset or QUICK not in presets else f" `--preset {QUICK}` takes minutes."
         for line in (

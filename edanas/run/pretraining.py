@@ -233,7 +233,7 @@ def _existing_supernet(registry: Registry, order: Order, progress: Progress) -> 
         parts = _compose(registry, order, progress).workbench.parts
     if recipe["data"] != digest_of_parts(parts):
         raise RunError(
-            f"{order.out} holds a supernet that was trained on other images than the images of "
+            f"{order.out} holds a supernet that was trained on other samples than the samples of "
             f"'{order.settings.data.name}'; choose another --out"
         )
     progress.say(f"{order.out}: already complete; the supernet is fully trained")
@@ -297,7 +297,7 @@ def bind_order(order: Order, data: str, files: Sequence[str]) -> dict[str, str |
     compare_orders(order, stored, f"{order.work} holds the training of")
     if images != data:
         raise RunError(
-            f"{order.work}: the training in this folder began with other images; has the data set changed? "
+            f"{order.work}: the training in this folder began with other samples; has the data set changed? "
             "Choose another --out, or delete the folder to begin again"
         )
     if not matching_files(order.work, files):

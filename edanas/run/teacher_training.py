@@ -234,7 +234,7 @@ def _existing(order: TeacherOrder, parts: DataParts, progress: Progress) -> Trai
     compare_orders(_portable(order), recipe["order"], f"{order.out} holds")
     if recipe["data"] != digest_of_parts(parts):
         raise RunError(
-            f"{order.out} holds a teacher that was trained on other images than the images of "
+            f"{order.out} holds a teacher that was trained on other samples than the samples of "
             f"'{order.settings.data.name}'; choose another --out"
         )
     progress.say(f"{order.out}: already complete; the teacher is fully trained")

@@ -99,7 +99,7 @@ class TableRequest:
                 before = parse(record.read_text(encoding="utf-8"))
                 lines = self.differences(before)
                 if before["data"] != data:
-                    lines.append("the images of the data set have changed")
+                    lines.append("the samples of the data set have changed")
             except (OSError, ValueError, LookupError, TypeError) as error:
                 raise RunError(
                     f"{record}: the record of the request is damaged ({error}); --overwrite discards it"
@@ -194,5 +194,5 @@ def check_images(run: Path, data: str) -> None:
     with Archive(run, read_only=True) as archive:
         if archive.meta().get("data", data) != data:
             raise RunError(
-                f"{run}: the supernet was trained on other images; check whether the data set has changed"
+                f"{run}: the supernet was trained on other samples; check whether the data set has changed"
             )

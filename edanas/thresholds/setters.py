@@ -162,7 +162,7 @@ class Dynamic(ThresholdSetter):
                 "max_macs = '5M'"
             )
         if horizon < MIN_HORIZON:
-            raise ConfigError(f"{_SETTING}.horizon: found {horizon}; allowed: {MIN_HORIZON} images or more")
+            raise ConfigError(f"{_SETTING}.horizon: found {horizon}; allowed: {MIN_HORIZON} samples or more")
         self.budget = parse_setting_budget(max_macs)
         self.horizon = horizon
 

@@ -128,7 +128,7 @@ class BudgetHolder:
                 "first and at the last exit"
             )
         if horizon < MIN_HORIZON:
-            raise ValueError(f"horizon: found {horizon}; allowed: {MIN_HORIZON} images or more")
+            raise ValueError(f"horizon: found {horizon}; allowed: {MIN_HORIZON} samples or more")
         self.path, self.budget, self.horizon = path, float(budget), horizon
         self.position = self.budget if start is None else start
         self._placed, self._count = scheme.placed, len(scheme.thresholds)
@@ -161,7 +161,7 @@ class BudgetHolder:
         costs = dict(zip((*self._placed, self._count), self.leaving.tolist(), strict=True))
         if unknown := set(exits) - set(costs):
             raise ValueError(
-                f"an image exited at exit point {min(unknown)}; allowed: {', '.join(map(str, costs))}"
+                f"a sample exited at exit point {min(unknown)}; allowed: {', '.join(map(str, costs))}"
             )
         counts = [sum(each == at for each in exits) for at in costs]
         mean = float(np.dot(counts, self.leaving)) / len(exits)

@@ -197,7 +197,7 @@ class Training(ABC):
         speed = self.settings.batch_size / step_seconds
         return (
             f"The training has {self.schedule.steps} steps, {self.schedule.steps / len(self.batches):.1f} "
-            f"epochs, to end after {total:.0f} s at {speed:.0f} images per second."
+            f"epochs, to end after {total:.0f} s at {speed:.0f} samples per second."
         )
 
     def _call_state(self) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def test_every_form_is_written_checked_and_told_of(model, tmp_path, capsys):
         assert path.name.startswith("eenn-2.v1.")
         assert str(path) in output
     assert [line.split(":")[0] for line in output.splitlines() if line[0] != " "] == forms
-    assert output.count("checked on 256 images: 256 have the same label and exit") == 2
-    assert output.count("checked on 256 images") == 3
+    assert output.count("checked on 256 samples: 256 have the same label and exit") == 2
+    assert output.count("checked on 256 samples") == 3
     assert "not checked: this form is not run by itself" in output
     figures = json.loads((out / "eenn-2.v1.int8.onnx.json").read_text())["int8"]
     assert f"int8: accuracy {figures['accuracy']['int8']:.2%}" in output

@@ -69,7 +69,7 @@ def test_csv_has_a_line_for_each_image(model, pictures, tmp_path, capsys):
     assert len({answer.exit for answer in answers}) == 2
     with out.open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["image", "class", "exit", "confidence"]
+    assert header == ["sample", "class", "exit", "confidence"]
     assert [row[:3] for row in rows] == rows_of(network, answers)
     for row, answer in zip(rows, answers, strict=True):
         assert float(row[3]) == pytest.approx(answer.confidence, abs=1e-5)
@@ -84,17 +84,17 @@ def test_json_and_the_summary(model, pictures, capsys):
     output = capsys.readouterr()
     result = json.loads(output.out)
     network, answers = expected(model, pictures)
-    assert [[row["image"], row["class"], row["exit"]] for row in result["images"]] == rows_of(
+    assert [[row["sample"], row["class"], row["exit"]] for row in result["samples"]] == rows_of(
         network, answers
     )
     summary = result["summary"]
-    assert (summary["images"], summary["skipped"]) == (12, 0)
+    assert (summary["samples"], summary["skipped"]) == (12, 0)
     counts = [sum(a.exit == at for a in answers) for at in (1, 3, 5)]
     assert summary["exits"] == dict(zip(("1", "3", "last"), counts, strict=True))
     each = executed_per_exit(Anatomy.of(network, 1).costs, network.scheme)
     assert summary["executed_macs"] == pytest.approx(np.mean([each[a.exit - 1] for a in answers]))
-    assert f"12 images; exits: 1 {counts[0] / 12:.1%}, 3 " in output.err
-    assert "images/s" in output.err
+    assert f"12 samples; exits: 1 {counts[0] / 12:.1%}, 3 " in output.err
+    assert "samples/s" in output.err
 
 
 def test_a_table_without_out(model, pictures, capsys):
@@ -102,7 +102,7 @@ def test_a_table_without_out(model, pictures, capsys):
     assert main(["predict", str(model), *files, "--device", "cpu"]) == 0
     output = capsys.readouterr()
     assert [name in output.out for name in ("03.png", "11.png", "02.png")] == [True, True, False]
-    assert "2 images" in output.err
+    assert "2 samples" in output.err
 
 
 def test_unreadable_images(model, pictures, tmp_path, capsys):
@@ -119,7 +119,7 @@ def test_unreadable_images(model, pictures, tmp_path, capsys):
     assert json.loads(out.read_text())["summary"]["skipped"] == 1
     only = [*command[:2], str(pictures / "broken.png"), "--skip-unreadable", "--format", "csv"]
     assert main(only) == 0
-    assert capsys.readouterr().out == "image,class,exit,confidence\n"
+    assert capsys.readouterr().out == "sample,class,exit,confidence\n"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from edanas.data.digits import Digits
 from edanas.data.splits import digest_of, split
 from edanas.deploy.safetensors_export import SafetensorsExporter
 from edanas.model.anatomy import Anatomy
-from edanas.model.labelled_samples import OTHER_IMAGES
+from edanas.model.labelled_samples import OTHER_SAMPLES
 from edanas.model.profiling import collect_profile
 from edanas.model.run_settings import TRAIN
 from edanas.thresholds.profiles import outcome
@@ -152,7 +152,7 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     assert tune(model, "--min-accuracy", "1%", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["remarks"][0] == "Tuned on the run's calibration part."
-    assert OTHER_IMAGES not in result["remarks"]
+    assert OTHER_SAMPLES not in result["remarks"]
     assert result["samples"] == len(split_up.calibration)
     with Archive(run) as archive:
         archive.set_meta(TRAIN, digest_of(split_up.test))
@@ -160,7 +160,7 @@ def test_a_network_in_its_runs_folder_is_tuned_on_the_calibration_part(model, ca
     result = json.loads(capsys.readouterr().out)
     assert result["samples"] == len(split_up.test)
     assert any("no test accuracy any more" in remark for remark in result["remarks"])
-    assert OTHER_IMAGES in result["remarks"]
+    assert OTHER_SAMPLES in result["remarks"]
 
 
 def test_a_run_with_damaged_settings_is_named(model, capsys):
@@ -202,7 +202,7 @@ def test_unreadable_images(model, pictures, tmp_path, capsys):
     assert tune(*command) == 2
     assert "broken.png: cannot be read as an image" in capsys.readouterr().err
     assert tune(*command, "--skip-unreadable") == 0
-    assert "Images skipped because they cannot be read: 1." in capsys.readouterr().out
+    assert "Files skipped because they cannot be read: 1." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_split_of_mapped_images_has_the_digest_of_one_in_memory(tmp_path, monk
     before = split(data, SplitSettings(), 0)
     monkeypatch.setenv("EDANAS_HOME", str(tmp_path))
     monkeypatch.setattr(mapped, "LARGEST", 100)
-    monkeypatch.setattr("edanas.data.splits._CHUNK", 50)
+    monkeypatch.setattr(mapped, "CHUNK", 50)
     after = split(data, SplitSettings(), 0)
     assert digest_of_parts(after) == digest_of_parts(before)
     assert (after.mean, after.std) == (before.mean, before.std)

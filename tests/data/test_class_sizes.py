@@ -28,5 +28,5 @@ def test_a_constant_answer_as_good_as_a_network_is_said(accuracies, phrase):
     sentences = constant_answer(images(9, 1), accuracies)
     assert len(sentences) == (phrase is not None)
     if phrase:
-        assert "The answer 'a' for every image is right on 90.0% of the test part" in sentences[0]
+        assert "The answer 'a' for every sample is right on 90.0% of the test part" in sentences[0]
         assert f"{phrase} no better" in sentences[0]

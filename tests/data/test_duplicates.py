@@ -49,7 +49,7 @@ def test_the_split_of_data_without_copies_is_as_before():
 
 
 def test_a_class_of_copies_is_refused_with_their_number():
-    with pytest.raises(DataError, match=r"class 'b' has 3 samples to divide, besides 9 copies of images"):
+    with pytest.raises(DataError, match=r"class 'b' has 3 samples to divide, besides 9 copies of samples"):
         split(data_of([*range(10), *([50, 51, 52] * 4)], [0] * 10 + [1] * 12), SplitSettings(), 0)
 
 
@@ -62,11 +62,11 @@ def test_copies_between_parts_and_classes_are_counted_and_five_are_named():
     assert duplicates.classes == ((0, 16),)
     first, second = duplicates.sentences()
     assert first.startswith(
-        "8 images are in two parts at once, by their pixels, so accuracies on these parts"
+        "8 samples are in two parts at once, by their values, so accuracies on these parts"
     )
-    assert first.endswith("image 5 and image 14; and 3 more.")
+    assert first.endswith("sample 5 and sample 14; and 3 more.")
     assert second.startswith(
-        "1 image is in two classes at once, by its pixels, so some labels are wrong: image 1"
+        "1 sample is in two classes at once, by its values, so some labels are wrong: sample 1"
     )
     assert duplicates.to_json()["parts"]["count"] == 8
     assert len(duplicates.to_json()["parts"]["first"]) == 5

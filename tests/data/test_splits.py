@@ -144,8 +144,8 @@ def test_no_share_is_needed_for_a_part_that_the_source_gives() -> None:
     ("change", "message"),
     [
         ({"labels": torch.tensor([0, 1, 2, 0, 1, 0, 1, 0])}, "labels run from 0 to 2; expected 0 to 1"),
-        ({"images": torch.zeros((8, 1, 2, 2))}, "images are torch.float32"),
-        ({"images": torch.zeros((7, 1, 2, 2), dtype=torch.uint8)}, "7 images, 8 labels"),
+        ({"images": torch.zeros((8, 1, 2, 2))}, "samples are torch.float32"),
+        ({"images": torch.zeros((7, 1, 2, 2), dtype=torch.uint8)}, "7 samples, 8 labels"),
         ({"classes": ("only",)}, "1 class; at least 2"),
     ],
 )

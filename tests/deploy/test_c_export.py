@@ -226,7 +226,7 @@ class Attention(nn.Module):
     [
         (
             {"count": 15},
-            r"net: the calibration part is too small: found 15 images; .* 16 images or more",
+            r"net: the calibration part is too small: found 15 samples; .* 16 samples or more",
         ),
         ({"criterion": LearnedGate()}, "criterion: found 'LearnedGate', .* allowed: score-margin, "),
         ({"criterion": Odd()}, "states the formulas early-stop and max-probability, and computes other"),

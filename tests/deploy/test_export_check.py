@@ -72,9 +72,9 @@ def another_exit(runner):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (wrong_label, "image 4 of 28 gives label"),
+        (wrong_label, "sample 4 of 28 gives label"),
         (wrong_confidence, "confidence"),
-        (all_segments, r"segments ran for \(28, 28, 28\) images"),
+        (all_segments, r"segments ran for \(28, 28, 28\) samples"),
         (another_exit, "at exit 5"),
     ],
 )

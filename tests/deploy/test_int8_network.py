@@ -127,7 +127,7 @@ def test_thresholds_that_stop_none_or_all_samples_still_do(share: float) -> None
 
 
 def test_too_few_images_are_refused() -> None:
-    with pytest.raises(ExportError, match="calibration part: found 7 images; allowed: 16 or more"):
+    with pytest.raises(ExportError, match="calibration part: found 7 samples; allowed: 16 or more"):
         int8_network(network(), images()[:7])
 
 

@@ -244,7 +244,7 @@ def test_both_interpreters_are_compared(monkeypatch, tmp_path):
             return (labels + 1) % 10, exits, confidences
 
     monkeypatch.setattr(litert_export, "MicroNetwork", Wrong)
-    with pytest.raises(ExportError, match="interpreter for microcontrollers gives 16 of 16 images"):
+    with pytest.raises(ExportError, match="interpreter for microcontrollers gives 16 of 16 samples"):
         exporter_of("litert").export(network(), tmp_path / "net")
     assert not list(Path(tmp_path).iterdir())
 

@@ -24,14 +24,14 @@ def test_a_run_says_what_lies_and_goes_on(edanas: Edanas, arguments: tuple[str, 
     command += ("--set", 'objectives=["balanced-error","executed-macs"]', "--skip-unreadable")
     output = edanas(*command)
     assert output.code == 0, output.err
-    assert output.err.count("20 images are in two parts at once, by their pixels") == 1
+    assert output.err.count("20 samples are in two parts at once, by their values") == 1
     assert "Skipped, because unreadable: 2 files" in output.err
     data = result_of(out)
     assert data["samples"]["test"] == 40
     assert data["duplicates"]["parts"]["count"] == 20
     assert data["duplicates"]["parts"]["first"][0] == ["Testing/columns/0.png", "Training/columns/0.png"]
     page = (out / "report.html").read_text()
-    assert "20 images are in two parts at once" in page
+    assert "20 samples are in two parts at once" in page
     assert "Recall of each class" in page
     for row in data["front"] + data["static_front"]:
         matrix = Result.read(out).confusion_matrix(row["id"])

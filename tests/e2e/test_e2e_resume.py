@@ -169,7 +169,7 @@ def test_changed_images_are_refused(
     draw(copy / "rows" / "0.png", 0, 99)
     output = edanas(*arguments, "--data", copy, "--out", out, "--max-evals", 3)
     assert output.code == 2
-    assert f"{out} holds a run on other images, though its settings are the same" in output.err
+    assert f"{out} holds a run on other samples, though its settings are the same" in output.err
     assert recorded(out) == before
 
 

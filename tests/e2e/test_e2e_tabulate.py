@@ -156,4 +156,4 @@ def test_images_changed_after_the_run_are_refused(
     config.write_text(config.read_text().replace(str(pictures), str(copy)))
     output = edanas("tabulate", "--run", finished_run, "--backbones", 2, "--out", out)
     assert output.code == 2
-    assert "the supernet was trained on other images" in output.err
+    assert "the supernet was trained on other samples" in output.err

@@ -187,7 +187,7 @@ def test_weights_trained_on_copies_of_a_data_set_are_reported(tmp_path):
         return check_leakage(replace(bench, settings=replace(bench.settings, data=Component(data))), packaged)
 
     assert "cifar10-mbv3 was trained on copies of cifar10's training images" in message_of("cifar10")
-    assert "may include this run's calibration and validation images, but not its test" in message_of(
+    assert "may include this run's calibration and validation samples, but not its test" in message_of(
         "cifar10"
     )
     assert "copies" not in message_of("cifar100")

@@ -92,7 +92,7 @@ def test_a_calibration_part_that_is_too_small_is_refused_before_any_training(mod
     few = parts().calibration.subset(np.arange(9))
     bench = workbench(tmp_path, replace(parts(), calibration=few))
     with pytest.raises(
-        ConfigError, match=r"evaluation\.quantized: calibration part: found 9 images; allowed: 16"
+        ConfigError, match=r"evaluation\.quantized: calibration part: found 9 samples; allowed: 16"
     ):
         MODES[mode](bench, quantized=True).prepare(Silent())
     assert not list(tmp_path.iterdir())

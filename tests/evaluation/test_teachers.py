@@ -251,7 +251,7 @@ def test_a_supernet_with_other_classes_or_held_out_images_is_refused(supernet, t
     with pytest.raises(WeightsError, match="is for the class '0' where this run's images have '1'"):
         load_teacher(replace(bench_for(supernet, tmp_path), parts=swapped))
     other = replace(bench_for(supernet, tmp_path), parts=parts(140, seed=1))
-    with pytest.raises(WeightsError, match=r"teacher: .*was trained on \d+% of this run's test images"):
+    with pytest.raises(WeightsError, match=r"teacher: .*was trained on \d+% of this run's test samples"):
         load_teacher(other)
 
 

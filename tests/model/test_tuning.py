@@ -221,7 +221,7 @@ def test_an_accuracy_drop_is_guaranteed_for_the_network_without_unused_exits(net
     tuning = edanas.tune(copy.deepcopy(network), SAMPLES, max_drop=0.3, confidence="80%")
     profile = collect_profile(network, SAMPLES)
     assert tuning.required == pytest.approx(profile.correct[:, -1].mean() - 0.3)
-    assert "With 80% confidence, the drop on new images of the same kind is at most" in tuning.remarks[0]
+    assert "With 80% confidence, the drop on new samples of the same kind is at most" in tuning.remarks[0]
     # The decisions on other images are those of the tested scheme, which the smaller network must keep.
     network.scheme = guaranteed_scheme(
         profile, 4, tuning.budget, lambda scheme, part: used_part(network, scheme, part)

@@ -152,7 +152,7 @@ def test_incomparable_runs_are_named(data: dict[str, Any]) -> None:
     a = changed(data)
     with pytest.raises(EdanasError, match="runs: found none"):
         compare([])
-    with pytest.raises(EdanasError, match=r"runs/b: found classes \['x', 'y'\].*same images"):
+    with pytest.raises(EdanasError, match=r"runs/b: found classes \['x', 'y'\].*same samples"):
         compare([a, other(data, "classes", ["x", "y"])])
     with pytest.raises(EdanasError, match=r"runs/b: found data photos"):
         compare([a, other(data, "settings", {**data["settings"], "data": "photos"})])

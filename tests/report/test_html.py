@@ -134,7 +134,7 @@ def test_the_drawing_is_as_thick_as_the_share_of_images(data: dict[str, Any]) ->
     expected = [1, 0.75, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     assert [h / whole for h in heights] == pytest.approx(expected, abs=0.001)
     assert len(re.findall(r'class="leave', drawing)) == 3
-    assert "25.0% of the images exit at exit 2" in drawing
+    assert "25.0% of the samples exit at exit 2" in drawing
 
 
 def test_a_cut_network_is_drawn_up_to_its_end(data: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ def test_a_cut_network_is_drawn_up_to_its_end(data: dict[str, Any]) -> None:
     heights = [float(h) for h in re.findall(r'class="flow(?: in)?" [^>]*height="([0-9.]+)"', drawing)]
     assert [h / heights[0] for h in heights] == pytest.approx([1, 0.75, 0.75, 0.5, 0.5], abs=0.001)
     assert len(re.findall(r'class="leave', drawing)) == 3
-    assert "50.0% of the images exit at last exit" in drawing
+    assert "50.0% of the samples exit at last exit" in drawing
 
 
 def test_the_drawing_of_a_cut_network_ends_with_its_last_stage(data: dict[str, Any]) -> None:

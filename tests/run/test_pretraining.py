@@ -246,7 +246,7 @@ def test_a_recipe_names_files_and_not_where_they_lie() -> None:
 
 
 def test_a_supernet_trained_on_test_images_is_refused(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"was trained on \d+% of this run's test images.*seed 7"):
+    with pytest.raises(WeightsError, match=r"was trained on \d+% of this run's test samples.*seed 7"):
         evaluation(tiny_order(trained), tmp_path / "run", seed=3).prepare(Silent())
 
 

@@ -101,5 +101,5 @@ def test_a_folder_of_the_same_name_is_not_the_same_data(
     )
     assert train(out, settings=one).finished
     assert train(out, settings=one).finished
-    with pytest.raises(RunError, match=r"one\.safetensors holds .* other images than the images of"):
+    with pytest.raises(RunError, match=r"one\.safetensors holds .* other samples than the samples of"):
         train(out, settings=other)

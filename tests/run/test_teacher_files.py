@@ -127,5 +127,5 @@ def test_kept_logits_need_a_file(tmp_path, monkeypatch):
 
 def test_a_teacher_of_held_out_images_is_refused(teacher, tmp_path):
     changes = {"teacher": str(teacher), "training.distillation": 0.5, "seed": 8}
-    with pytest.raises(WeightsError, match=r"was trained on .* of this run's test images"):
+    with pytest.raises(WeightsError, match=r"was trained on .* of this run's test samples"):
         train_supernet(registry(), Order(settings_of(**changes), tmp_path / "s.safetensors"), Silent())

@@ -17,7 +17,7 @@ def test_the_archive_of_another_run_is_read_and_its_folder_is_left_as_it_was(tmp
     tmp_path.chmod(0o500)
     try:
         check_images(tmp_path, "these images")
-        with pytest.raises(RunError, match="the supernet was trained on other images"):
+        with pytest.raises(RunError, match="the supernet was trained on other samples"):
             check_images(tmp_path, "others")
     finally:
         tmp_path.chmod(0o700)

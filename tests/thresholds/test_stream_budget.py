@@ -235,7 +235,7 @@ def test_damaged_notes_are_named(damage, message):
     [
         ({"budget": 5.0}, "budget: found 5 MACs; allowed: 10 to 20, the costs of exiting at the first and"),
         ({"budget": float("nan")}, "budget: found nan MACs; allowed: 10 to 20"),
-        ({"horizon": 7}, "horizon: found 7; allowed: 8 images or more"),
+        ({"horizon": 7}, "horizon: found 7; allowed: 8 samples or more"),
         (
             {"leaving": [10.0]},
             "leaving: found 1 costs; allowed: 2, one for each placed exit and the last exit",
@@ -271,5 +271,5 @@ def test_budgets_that_cannot_be_held_are_refused():
         Dynamic()
     with pytest.raises(ConfigError, match=r"final_thresholds\.max_macs: found '0'"):
         Dynamic(max_macs="0")
-    with pytest.raises(ConfigError, match=r"final_thresholds\.horizon: found 7; allowed: 8 images or more"):
+    with pytest.raises(ConfigError, match=r"final_thresholds\.horizon: found 7; allowed: 8 samples or more"):
         Dynamic(max_macs="5M", horizon=7)

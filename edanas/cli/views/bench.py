@@ -97,7 +97,7 @@ def _exit_table(network: NetworkBench) -> Table:
             *(f"{time} ({each.share:.0%})" for time, each in zip(times, form.exits, strict=True)),
         )
     table.caption = (
-        "Exit columns: ms for a single image that exits there, and the share of images that exit there."
+        "Exit columns: ms for a single sample that exits there, and the share of samples that exit there."
     )
     table.caption_justify = "left"
     return table

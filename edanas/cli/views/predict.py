@@ -23,40 +23,40 @@ from edanas.model.prediction import Answer
 from edanas.report.terminal import PlainConsole
 from edanas.thresholds.budgets import format_quantity
 
-_COLUMNS = ("image", "class", "exit", "confidence")
+_COLUMNS = ("sample", "class", "exit", "confidence")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts, average cost and speed over all images of a stream.
+    """Counts, average cost and speed over all samples of a stream.
 
     Args:
-        images: The number of classified images.
-        skipped: The number of images that could not be read.
-        exits: The number of images at each exit, by name: numbers from 1 for placed exits, then `last`.
-        executed_macs: Executed MACs of an image on average; `None` without images.
+        samples: The number of classified samples.
+        skipped: The number of samples that could not be read.
+        exits: The number of samples at each exit, by name: numbers from 1 for placed exits, then `last`.
+        executed_macs: Executed MACs of a sample on average; `None` without samples.
         held_macs: The average cost in MACs that thresholds were adapted to; `None` for fixed thresholds.
-        backbone_macs: Multiply-adds of an image in the backbone with its last exit alone.
-        images_per_second: Images per second, with the time of reading files; `None` without images.
+        backbone_macs: Multiply-adds of a sample in the backbone with its last exit alone.
+        samples_per_second: Samples per second, with the time of reading files; `None` without samples.
     """
 
-    images: int
+    samples: int
     skipped: int
     exits: dict[str, int]
     executed_macs: float | None
     held_macs: float | None
     backbone_macs: int
-    images_per_second: float | None
+    samples_per_second: float | None
 
     def line(self) -> str:
         """Return the summary as one line of text."""
-        parts = [f"{self.images:,} images" if self.images != 1 else "1 image"]
-        if self.executed_macs is not None and self.images_per_second is not None:
-            shares = ", ".join(f"{name} {count / self.images:.1%}" for name, count in self.exits.items())
+        parts = [f"{self.samples:,} samples" if self.samples != 1 else "1 sample"]
+        if self.executed_macs is not None and self.samples_per_second is not None:
+            shares = ", ".join(f"{name} {count / self.samples:.1%}" for name, count in self.exits.items())
             cost = f"{_macs(self.executed_macs)} of {_macs(self.backbone_macs)} executed on average"
             if self.held_macs is not None:
                 cost += f", for a budget of {_macs(self.held_macs)}"
-            parts += [f"exits: {shares}", cost, f"{self.images_per_second:,.0f} images/s, reading included"]
+            parts += [f"exits: {shares}", cost, f"{self.samples_per_second:,.0f} samples/s, reading included"]
         if self.skipped:
             parts.append(f"{self.skipped:,} unreadable and skipped")
         return "; ".join(parts)
@@ -73,10 +73,10 @@ def summarise(
     """Return the summary of a stream.
 
     Args:
-        network: The network that classified the images.
+        network: The network that classified the samples.
         costs: The costs of the network.
-        answers: The predictions, one for each classified image.
-        skipped: The number of unreadable images.
+        answers: The predictions, one for each classified sample.
+        skipped: The number of unreadable samples.
         seconds: The duration of the stream.
         held_macs: The average cost in MACs that thresholds were adapted to; `None` for fixed thresholds.
     """
@@ -84,25 +84,25 @@ def summarise(
     exits = [*network.scheme.placed, network.exit_points]
     shares = [counts[index] / max(len(answers), 1) for index in range(network.exit_points + 1)]
     return Summary(
-        images=len(answers),
+        samples=len(answers),
         skipped=skipped,
         exits={_exit_name(network, index): counts[index] for index in exits},
         executed_macs=executed_macs(costs, network.scheme, shares) if answers else None,
         held_macs=held_macs,
         backbone_macs=backbone_macs(costs),
-        images_per_second=len(answers) / seconds if answers else None,
+        samples_per_second=len(answers) / seconds if answers else None,
     )
 
 
 def write_predictions(
     output_format: str, network: EENN, answers: Sequence[Answer], summary: Summary, out: Path | None
 ) -> None:
-    """Write one row for each image to a file or to standard output.
+    """Write one row for each sample to a file or to standard output.
 
     Args:
         output_format: `csv`, `json` or `table`.
-        network: The network that classified the images.
-        answers: The predictions, one for each image.
+        network: The network that classified the samples.
+        answers: The predictions, one for each sample.
         summary: The summary of the stream, which only `json` contains.
         out: The file to write or replace; `None` for standard output.
     """
@@ -111,7 +111,7 @@ def write_predictions(
         _write_table(_table(rows), out)
         return
     if output_format == "json":
-        text = json.dumps({"images": rows, "summary": vars(summary)}, indent=2) + "\n"
+        text = json.dumps({"samples": rows, "summary": vars(summary)}, indent=2) + "\n"
     else:
         text = _csv(rows)
     if out is None:

@@ -36,7 +36,7 @@ def _text(state: Trained, limit: float, use: str) -> str:
         remaining = (steps - step) * state.seconds / max(step, 1)
         end = f"; about {remaining:.0f} s left" if step < steps else ""
         lines.append(
-            f"{state.images_per_second:.1f} images/s through {through}; making batches takes "
+            f"{state.images_per_second:.1f} samples/s through {through}; making batches takes "
             f"{state.input_share:.1%} of the time{end}"
         )
     if state.finished:

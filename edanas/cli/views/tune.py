@@ -33,9 +33,9 @@ def draw_tuning(tuning: Tuning, path: Path) -> Path:
     is_latency = tuning.budget.quantity == "max_latency"
     scale, index = (1e-3, 1) if is_latency else (1e6, 0)
     unit = (
-        "ms for one image on average"
+        "ms for one sample on average"
         if is_latency
-        else "executed MACs for one image (M = million multiply-adds)"
+        else "executed MACs for one sample (M = million multiply-adds)"
     )
 
     cost, accuracy = tuning.after.costs[index], tuning.after.accuracy
@@ -62,7 +62,7 @@ def show_tuning(tuning: Tuning, files: list[Path], remarks: list[str], *, as_jso
         return
     console = output_console(_WIDTH)
     table = Table(
-        "", "old", "new", "on new images (95%)", box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left"
+        "", "old", "new", "on new samples (95%)", box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left"
     )
     for cells in _rows(tuning):
         table.add_row(*cells)

@@ -88,7 +88,7 @@ def int8_network(network: Network, images: torch.Tensor) -> Network:
     """
     if len(images) < LEAST_IMAGES:
         raise ExportError(
-            f"calibration part: found {len(images)} images; allowed: {LEAST_IMAGES} or more, since their "
+            f"calibration part: found {len(images)} samples; allowed: {LEAST_IMAGES} or more, since their "
             "activations set the scales of 8-bit integers"
         )
     clone = layered_network(network)

@@ -28,7 +28,7 @@ def class_results(rows: Sequence[ResultRow], classes: Sequence[str]) -> str:
 def recalls(rows: Sequence[ResultRow], classes: Sequence[str]) -> str:
     """Return a table with a line for each class: test images, and the recall by each network in percent."""
     counts = _counts(rows[0], len(classes))
-    heads = ["class", "test images", *(f"{row.id}, {exits_text(row.exits)}" for row in rows)]
+    heads = ["class", "test samples", *(f"{row.id}, {exits_text(row.exits)}" for row in rows)]
     lines = [
         [named(name), str(counts[label]), *(percent(row.class_recall[label]) for row in rows)]
         for label, name in enumerate(classes)
@@ -45,14 +45,14 @@ def confusions(row: ResultRow, classes: Sequence[str]) -> str:
         wrong = sorted((each for each in row.confusion if each[0] != each[1]), key=lambda each: -each[2])
         lines = [[named(classes[a]), named(classes[b]), str(n)] for a, b, n in wrong[:_MOST_CLASSES]]
         title = f"{title}: the most frequent"
-        return _titled(title, ["class", "prediction", "test images"], lines)
+        return _titled(title, ["class", "prediction", "test samples"], lines)
     numbers = {(label, prediction): n for label, prediction, n in row.confusion}
     lines = [
         [named(name), *(str(numbers.get((label, at), 0)) for at in range(len(classes)))]
         for label, name in enumerate(classes)
     ]
     heads = ["class \\ prediction", *map(str, classes)]
-    return _titled(f"{title}: test images by class (lines) and prediction (columns)", heads, lines)
+    return _titled(f"{title}: test samples by class (lines) and prediction (columns)", heads, lines)
 
 
 def _titled(title: str, heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -70,7 +70,7 @@ def _axes(rows: Sequence[ResultRow], dots: Sequence[Point]) -> tuple[Chart, floa
     floor = accuracy_floor(edges, accuracies)
     costs = [row.executed_macs / 1e6 for row in rows] + [dot.x for dot in dots]
     x, y = spread(min(costs), max(costs)), spread(floor, max(edges + accuracies))
-    return Chart(x, y, "executed MACs for one image, M", "accuracy, %"), floor
+    return Chart(x, y, "executed MACs for one sample, M", "accuracy, %"), floor
 
 
 _DESCRIPTION = (

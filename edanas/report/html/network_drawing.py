@@ -103,7 +103,7 @@ def drawing(row: ResultRow) -> str:
 
 def _description(exits: Sequence[Exit]) -> str:
     """Return the percentage of images that exit at each exit as text, for screen readers."""
-    return "; ".join(f"{percent(each.share)}% of the images exit at {each.name}" for each in exits)
+    return "; ".join(f"{percent(each.share)}% of the samples exit at {each.name}" for each in exits)
 
 
 def _thickness(share: float) -> float:

@@ -97,9 +97,9 @@ def disagreement_text(row: ResultRow) -> str:
     figures = [row.disagreement.get(key) for key in ("correct", "wrong")]
     right, wrong = (NONE if figure is None else f"{figure:.2f}" for figure in figures)
     return (
-        "Disagreement of the exits, with mean 0 and deviation 1 on training images: "
-        f"{right} on images that the last exit classifies correctly, {wrong} on the others. An early exit is "
-        f"correct and the last exit wrong on {percent(row.disagreement.get('overthinking'))}% of the images."
+        "Disagreement of the exits, with mean 0 and deviation 1 on training samples: "
+        f"{right} on samples that the last exit classifies correctly, {wrong} on the others. An early exit "
+        f"is correct and the last exit wrong on {percent(row.disagreement.get('overthinking'))}% of them."
     )
 
 
@@ -108,8 +108,8 @@ def failure_prediction_text(row: ResultRow) -> str:
     if row.failure_prediction is None:
         return ""
     return (
-        f"Failure prediction (EEFP): {row.failure_prediction:.2f}; 1 = confidences separate the images for "
-        "which an early exit is right, or all later exits are wrong, from the other images; 0.5 = not at all."
+        f"Failure prediction (EEFP): {row.failure_prediction:.2f}; 1 = confidences separate the samples for "
+        "which an early exit is right, or all later exits are wrong, from the others; 0.5 = not at all."
     )
 
 
@@ -126,7 +126,13 @@ def _by_exit(row: ResultRow) -> str:
         ]
         for each in exits
     ]
-    head = ("exit", "threshold", "images that exit here, %", "accuracy on them, %", "MACs up to this exit, M")
+    head = (
+        "exit",
+        "threshold",
+        "samples that exit here, %",
+        "accuracy on them, %",
+        "MACs up to this exit, M",
+    )
     return table(f"Accuracy and utilization by exit, {exits_text(row.exits)}", head, rows, "exits")
 
 
