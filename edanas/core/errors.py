@@ -88,6 +88,17 @@ class Interrupted(EdanasError):  # noqa: N818 - a wish of the user, not an error
     """Exit status of the command line: 128 plus the number of the signal SIGINT."""
 
 
+def type_of(value: object) -> str:
+    """Return the name of an object's type with its article, for messages.
+
+    Example:
+        >>> type_of(5), type_of([])
+        ('an int', 'a list')
+    """
+    name = type(value).__name__
+    return f"{'an' if name.lower().startswith(('a', 'e', 'i', 'o', 'nd')) else 'a'} {name}"
+
+
 def near_miss(name: str, allowed: Iterable[str]) -> str:
     """Return the end of an error message: the most similar allowed name, if any, and all allowed names.
 

@@ -67,7 +67,7 @@ def rows_at(images: "torch.Tensor", indices: npt.NDArray[np.int64]) -> "torch.Te
     step = max(1, _rows(copy) // 64)
     for target, some in zip(torch.split(copy, step), torch.split(at, step), strict=True):
         target[:] = images[some]
-        _release_once()
+        release()
     return copy
 
 
@@ -101,7 +101,7 @@ def pieces(samples: "torch.Tensor") -> "Iterator[torch.Tensor]":
 
     for piece in torch.split(samples, _rows(samples)):
         yield piece
-        _release_once()
+        release()
 
 
 def _rows(samples: "torch.Tensor") -> int:
@@ -128,17 +128,18 @@ _releasing = threading.Lock()
 
 def _release_pages() -> None:
     while not _never.wait(_PERIOD):
-        _release_once()
+        release()
 
 
-def _release_once() -> None:
+def release() -> None:
+    """Let the pages of all mapped arrays leave the resident memory; they come back when they are read."""
     with _releasing:
         for reference in list(_maps):
             mapping = reference()
             if mapping is None:
                 _maps.remove(reference)
             else:
-                # The pages stay in the page cache of the system, and are mapped again when they are read.
+                # The pages stay in the page cache of the system.
                 mapping.madvise(mmap.MADV_DONTNEED)
 
 

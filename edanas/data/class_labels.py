@@ -2,15 +2,16 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.errors import DataError
+from edanas.core.errors import DataError, type_of
 from edanas.data.folder_layout import natural_key
+from edanas.data.plain_arrays import as_array, is_missing
 
 Value = str | int | float | bool
 """A label as the user wrote it, in a type that JSON holds."""
@@ -74,20 +75,23 @@ class ClassLabels:
         return len(self.codes)
 
 
-def plain_labels(labels: Any) -> list[Any]:
+def plain_labels(labels: Any, name: str = "labels") -> list[Any]:
     """Return labels of any container as a list of texts, numbers, booleans and `None` for missing labels.
 
     Whole numbers in floats, as in `3.0`, become whole numbers. Labels of shape (S, 1) lose their second axis.
 
+    Args:
+        labels: The labels.
+        name: Name of the labels in messages.
+
     Raises:
-        DataError: The labels have a second axis, or no length.
+        DataError: The labels have a second axis, no order or no length, or a label is no single value.
 
     Example:
         >>> plain_labels(np.array([2.0, -1.0])), plain_labels([True, None])
         ([2, -1], [True, None])
     """
-    listed = _listed(labels)
-    return [_plain(value) for value in listed]
+    return [_plain(value, row, name) for row, value in enumerate(_listed(labels, name))]
 
 
 def missing_rows(values: Sequence[Any]) -> list[int]:
@@ -110,32 +114,50 @@ def all_missing(values: Sequence[Any]) -> bool:
     return bool(values) and (len(missing_rows(values)) == len(values) or set(values) == {MISSING})
 
 
-def _listed(labels: Any) -> Iterable[Any]:
+def _listed(labels: Any, name: str) -> Iterable[Any]:
     if hasattr(labels, "to_pylist"):
         return list(labels.to_pylist())
-    if hasattr(labels, "detach"):
-        labels = labels.detach().cpu().numpy()
-    if isinstance(labels, str | bytes) or not hasattr(labels, "__len__"):
-        raise DataError(f"labels: found a {type(labels).__name__}; allowed: one label for each sample")
     if hasattr(labels, "to_list"):  # pandas, whose index may be of its own
         return list(labels.to_list())
-    array = labels if isinstance(labels, np.ndarray) else None
-    if array is not None and array.ndim > 1:
-        if array.shape[1:] != (1,) * (array.ndim - 1):
-            raise DataError(
-                f"labels: found shape {array.shape}; allowed: ({array.shape[0]},), one label for each sample"
-                " (the position of the 1 in a row of 0 and 1 is `y.argmax(1)`)"
-            )
-        array = array.reshape(-1)
-    return list(labels) if array is None else list(array.tolist())
+    if hasattr(labels, "toarray"):
+        raise DataError(f"{name}: found a sparse {type(labels).__name__}; allowed: one label for each sample")
+    if any(hasattr(labels, each) for each in ("detach", "to_numpy", "dtype")):
+        return _rows_of(labels if isinstance(labels, np.ma.MaskedArray) else as_array(labels), name)
+    if isinstance(labels, str | bytes | Set | Mapping) or not hasattr(labels, "__len__"):
+        raise DataError(f"{name}: found {type_of(labels)}; allowed: one label for each sample")
+    return list(labels)
 
 
-def _plain(value: Any) -> Any:
+def _rows_of(array: npt.NDArray[Any], name: str) -> list[Any]:
+    if array.dtype.kind in "mM":
+        raise DataError(f"{name}: found dates ({array.dtype}); allowed: texts, whole numbers or booleans")
+    if array.ndim == 0:
+        raise DataError(f"{name}: found shape (); allowed: one label for each sample")
+    if array.shape[1:] != (1,) * (array.ndim - 1):
+        raise DataError(
+            f"{name}: found shape {array.shape}; allowed: ({array.shape[0]},), one label for each sample"
+            " (the position of the 1 in a row of 0 and 1 is `y.argmax(1)`)"
+        )
+    return list(array.reshape(-1).tolist())
+
+
+def _plain(value: Any, row: int, name: str) -> Any:
+    """Return a label as a text, a number, a boolean or `None`, or as the object that it is.
+
+    Raises:
+        DataError: The label is an array or list, or bytes that are no text.
+    """
+    if isinstance(value, list) or (getattr(value, "ndim", None) and math.prod(value.shape) != 1):
+        count = len(value)
+        raise DataError(f"{name}: found {type_of(value)} of {count} in row {row}; allowed: one label")
     if hasattr(value, "item") and not isinstance(value, str | bytes):
         value = value.item()
     if isinstance(value, bytes):
-        return value.decode("utf-8", errors="replace")
-    if type(value).__name__ in ("NAType", "NaTType"):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{name}: found bytes in row {row} that are no UTF-8: {value!r}") from error
+    if is_missing(value):
         return None
     if isinstance(value, float):
         if math.isnan(value):
@@ -156,17 +178,20 @@ def _check_classes(values: Sequence[Any], names: Sequence[str]) -> None:
             )
         if not isinstance(value, str | int):
             raise DataError(
-                f"labels: found a {type(value).__name__} in row {row}; allowed: texts, whole numbers or "
-                "booleans"
+                f"labels: found {type_of(value)} in row {row}; allowed: texts, whole numbers or booleans"
             )
         if names and not (isinstance(value, int) and 0 <= value < len(names)):
             raise DataError(
                 f"labels: found {value!r} in row {row}; allowed with {len(names)} names of classes: 0 to "
                 f"{len(names) - 1}"
             )
-    kinds = sorted({"text" if isinstance(value, str) else "number" for value in values})
+    kinds = sorted({_kind(value) for value in values}, reverse=True)
     if len(kinds) > 1:
-        raise DataError("labels: found texts and numbers; allowed: labels of one kind")
+        raise DataError(f"labels: found {' and '.join(kinds)}; allowed: labels of one kind")
+
+
+def _kind(value: Value) -> str:
+    return "texts" if isinstance(value, str) else "booleans" if isinstance(value, bool) else "numbers"
 
 
 def _check_names(ordered: Sequence[Any], name_of: dict[Any, str]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from edanas.core.errors import DataError
+from edanas.core.mapped import release
 from edanas.core.preprocess import resize
 from edanas.data.image_array import ImageArray, Pixels
 from edanas.data.pixel_depth import check_colour_depth, grey_eight_bits
@@ -149,8 +150,14 @@ _Item = TypeVar("_Item")
 
 def _in_order(pool: ThreadPoolExecutor, read: Callable[[_Item], _Read], items: Sequence[_Item]) -> _Results:
     """Return the number of items, and the result of `read` for each, with few results in memory."""
-    chunks = (range(start, min(start + _CHUNK, len(items))) for start in range(0, len(items), _CHUNK))
-    return len(items), (each for chunk in chunks for each in pool.map(lambda n: read(items[n]), chunk))
+
+    def results() -> Iterator[_Read]:
+        for start in range(0, len(items), _CHUNK):
+            chunk = range(start, min(start + _CHUNK, len(items)))
+            yield from pool.map(lambda number: read(items[number]), chunk)
+            release()
+
+    return len(items), results()
 
 
 def _collect(results: _Results, fit: Fit, channels: str, *, skip_unreadable: bool = False) -> Decoded:

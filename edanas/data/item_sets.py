@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.errors import ConfigError, DataError, near_miss
+from edanas.core.errors import ConfigError, DataError, near_miss, type_of
 from edanas.data.class_labels import plain_labels
 from edanas.data.joined_parts import PartSamples
 from edanas.data.named_arrays import LABEL_NAMES, SAMPLE_NAMES
-from edanas.data.sample_arrays import as_array, spooled
+from edanas.data.plain_arrays import as_array
+from edanas.data.sample_arrays import spooled
 
 
 def is_item_set(data: Any) -> bool:
@@ -87,7 +88,7 @@ def part_of_columns(data: Any, part: str = "", group: str = "") -> tuple[PartSam
             "table of paths and labels, or arrays with data.front_end and data.rate"
         )
     samples = spooled(as_array(row[images]) for row in data.select_columns([images]).with_format(None))
-    groups = plain_labels(list(data[group])) if group else ()
+    groups = plain_labels(list(data[group]), "groups") if group else ()
     names = tuple(map(str, getattr(data.features[labels], "names", None) or ()))
     return PartSamples(part, samples, plain_labels(list(data[labels])), groups), names
 
@@ -107,9 +108,22 @@ def _column(data: Any, role: str, usual: Sequence[str]) -> str:
 
 
 def _items(data: Any) -> Iterator[Any]:
+    if hasattr(data, "batch_size") and hasattr(data, "dataset"):
+        raise DataError(
+            f"data: found {type_of(data)}, which returns batches; allowed: its data set, `.dataset`"
+        )
     if hasattr(data, "__len__") and hasattr(data, "__getitem__"):
-        return (data[number] for number in range(len(data)))
+        return (_item(data, number) for number in range(len(data)))
     return (item for item in data)
+
+
+def _item(data: Any, number: int) -> Any:
+    try:
+        return data[number]
+    except Exception as error:  # code of the user
+        raise DataError(
+            f"data: item {number} of {len(data)} cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _pair(item: Any, number: int) -> tuple[Any, Any]:
@@ -123,7 +137,7 @@ def _pair(item: Any, number: int) -> tuple[Any, Any]:
             return item[by_role[0][0]], item[by_role[1][0]]
     shape = f" of {len(item)}" if hasattr(item, "__len__") and not isinstance(item, str) else ""
     raise DataError(
-        f"data: item {number} is a {type(item).__name__}{shape}; allowed: a pair (sample, label), or a "
+        f"data: item {number} is {type_of(item)}{shape}; allowed: a pair (sample, label), or a "
         "dictionary with `image` and `label`"
     )
 
@@ -131,7 +145,7 @@ def _pair(item: Any, number: int) -> tuple[Any, Any]:
 def _check_repeatable(data: Any) -> None:
     if not hasattr(data, "__len__") or not hasattr(data, "__getitem__") or not len(data):
         return
-    one, other = (as_array(_pair(data[0], 0)[0]) for _ in range(2))
+    one, other = (as_array(_pair(_item(data, 0), 0)[0]) for _ in range(2))
     if one.shape != other.shape or not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
         raise DataError(
             "data: item 0 is another sample each time it is read; remove random transforms, since `training."

@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from edanas.core.errors import ConfigError, DataError, near_miss
 from edanas.data.class_labels import plain_labels
 from edanas.data.joined_parts import PartSamples, join_parts
@@ -75,7 +73,7 @@ def set_of_arrays(arrays: Mapping[str, Any], group: str = "", place: str = "data
 
 def _part(part: str, rows: Mapping[str, Any], names: Mapping[str, str], place: str) -> PartSamples:
     samples = samples_of(rows["samples"], names["samples"])
-    columns = {role: plain_labels(values) for role, values in rows.items() if role != "samples"}
+    columns = {role: plain_labels(values, role) for role, values in rows.items() if role != "samples"}
     for role, values in columns.items():
         if len(values) != len(samples):
             raise DataError(
@@ -116,12 +114,16 @@ def role_of(name: str, group: str = "") -> tuple[str, str]:
 
 
 def _check_roles(parts: Mapping[str, Mapping[str, str]], arrays: Mapping[str, Any], place: str) -> None:
-    listed = ", ".join(f"'{name}' {np.shape(values)}" for name, values in arrays.items()) or "nothing"
+    listed = ", ".join(f"'{name}' {_form(values)}" for name, values in arrays.items()) or "nothing"
     for part, by_role in parts.items() or [("", {})]:
         for role, usual in (("samples", _shown(SAMPLE_NAMES)), ("labels", _shown(LABEL_NAMES))):
             if role not in by_role:
                 of_part = f" of the {part} part" if part else ""
                 raise DataError(f"{place}: no array of {role}{of_part}; found {listed}; allowed: {usual}")
+
+
+def _form(values: Any) -> str:
+    return str(tuple(values.shape)) if hasattr(values, "shape") else f"({type(values).__name__})"
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edanas.core.errors import ConfigError, DataError
+from edanas.core.errors import ConfigError, DataError, type_of
 from edanas.core.machine import home
 from edanas.core.runfolder import replacing
 from edanas.data.class_labels import plain_labels
@@ -83,19 +83,17 @@ def _part_samples(data: Any, part: str, group: str) -> tuple[PartSamples, tuple[
         if group:
             raise ConfigError("data.group: a data set of pairs has no groups; allowed: (X, y, groups)")
         return part_of_items(data, part)
-    raise DataError(f"data: found a {type(data).__name__}; allowed: {FORMS}")
+    raise DataError(f"data: found {type_of(data)}; allowed: {FORMS}")
 
 
 def _pair(data: Sequence[Any], part: str, group: str) -> PartSamples:
     where = f" in the {part} part" if part else ""
     if len(data) not in (2, 3):
-        raise DataError(
-            f"data: found a {type(data).__name__} of {len(data)}{where}; allowed: (X, y), (X, y, groups)"
-        )
+        raise DataError(f"data: found {type_of(data)} of {len(data)}{where}; allowed: (X, y), (X, y, groups)")
     if data[1] is None:
         raise DataError(f"labels: found none{where}; allowed: one label for each sample")
-    samples, labels = samples_of(data[0], "X"), plain_labels(data[1])
-    groups = plain_labels(data[2]) if len(data) == 3 else ()
+    samples, labels = samples_of(data[0], f"X{where}"), plain_labels(data[1])
+    groups = plain_labels(data[2], "groups") if len(data) == 3 else ()
     if group and not groups:
         raise ConfigError(f"data.group: found '{group}', but (X, y) has no names; allowed: (X, y, groups)")
     for name, values in (("labels", labels), ("groups", groups)):

@@ -7,10 +7,10 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.errors import DataError
+from edanas.core.errors import DataError, type_of
 from edanas.core.machine import home
 from edanas.core.mapped import released
-from edanas.data.decoding import upright_pixels
+from edanas.data.plain_arrays import as_array, is_number
 from edanas.data.sample_set import EqualSamples, Samples, UnequalSamples
 
 
@@ -31,34 +31,14 @@ def samples_of(values: Any, name: str = "samples") -> Samples:
         >>> samples_of([np.zeros((1, 4)), np.zeros((1, 6))]).shape is None
         True
     """
-    if hasattr(values, "to_numpy") and not isinstance(values, np.ndarray):
-        values = values.to_numpy()
-    if hasattr(values, "detach") or isinstance(values, np.ndarray):
+    if any(hasattr(values, each) for each in ("detach", "to_numpy", "toarray", "dtype")):
         array = as_array(values)
         if array.dtype != np.dtype(object):
             return _checked(array, name)
         values = list(array)
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise DataError(f"{name}: found a {type(values).__name__}; allowed: an array (N, ...) of numbers")
+        raise DataError(f"{name}: found {type_of(values)}; allowed: an array (N, ...) of numbers")
     return spooled((as_array(each) for each in values), name)
-
-
-def as_array(value: Any) -> npt.NDArray[Any]:
-    """Return a NumPy array, a torch tensor, an image of Pillow or nested lists of numbers as an array."""
-    if isinstance(value, np.ndarray):
-        return value
-    if hasattr(value, "detach"):
-        tensor = value.detach().cpu()
-        array: npt.NDArray[Any] = (
-            tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
-        ).numpy()
-        return array
-    if hasattr(value, "getexif"):
-        return upright_pixels(value)
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise DataError(f"samples: found lists of unequal length in one sample ({error})") from error
 
 
 def spooled(arrays: Iterable[npt.NDArray[Any]], name: str = "samples") -> Samples:
@@ -151,6 +131,9 @@ def _checked(array: npt.NDArray[Any], name: str) -> Samples:
 
 def _check_type(array: npt.NDArray[Any], name: str) -> None:
     kinds = {"U": "text", "S": "text", "O": "objects", "c": "complex numbers", "M": "dates", "m": "durations"}
+    if array.dtype == np.dtype(object):
+        other = next((each for each in array.reshape(-1).tolist() if not is_number(each)), None)
+        raise DataError(f"{name}: found {other!r:.40} of type {type(other).__name__}; allowed: real numbers")
     if array.dtype.kind not in "biuf":
         kind = kinds.get(array.dtype.kind, "values")
         raise DataError(f"{name}: found {kind} (type {array.dtype}); allowed: real numbers")

@@ -64,6 +64,9 @@ def _of_rank_two(samples: Samples, shapes: list[tuple[int, ...]]) -> str:
         return "NHW"
     first, last = ({shape[axis] for shape in shapes} for axis in (0, 1))
     if len(first) != len(last) and 1 in (len(first), len(last)):
+        channels, lengths = (first, last) if len(first) == 1 else (last, first)
+        if max(lengths) < max(channels):  # samples of one length and of several numbers of channels, perhaps
+            raise _unclear(shapes[0], ("NCL", "NLC"))
         return "NCL" if len(first) == 1 else "NLC"
     if all(height == width for height, width in shapes):
         raise _unclear(shapes[0], ("NHW", "NCL", "NLC"))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from edanas.core.contracts import ExitNetwork
-from edanas.core.errors import DataError
+from edanas.core.errors import DataError, type_of
 from edanas.core.preprocess import resize_all, scale
 from edanas.core.series import at_length
 from edanas.model.series_inputs import series_batch
@@ -74,7 +74,7 @@ def as_batch(images: object, channels: int) -> torch.Tensor:
         torch.Size([1, 3, 8, 8])
     """
     if not isinstance(images, torch.Tensor):
-        raise DataError(f"images: found a {type(images).__name__}; allowed: a torch tensor")
+        raise DataError(f"images: found {type_of(images)}; allowed: a torch tensor")
     batch = images.unsqueeze(0) if images.dim() == 3 else images
     if batch.dim() != 4 or batch.shape[1] != channels or 0 in batch.shape[1:]:
         allowed = f"allowed: (B, {channels}, H, W) or ({channels}, H, W)"
@@ -146,7 +146,7 @@ def batches(images: object, form: InputForm, size: int) -> Iterator[torch.Tensor
         return
     if not isinstance(images, Iterable) or isinstance(images, str | bytes):
         raise DataError(
-            f"images: found a {type(images).__name__}; allowed: a tensor, a NumPy array, or an iterable of "
+            f"images: found {type_of(images)}; allowed: a tensor, a NumPy array, or an iterable of "
             "these (files are read by `edanas.stream`)"
         )
     waiting: list[torch.Tensor] = []

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.errors import ConfigError, DataError, WeightsError
+from edanas.core.errors import ConfigError, DataError, WeightsError, type_of
 from edanas.core.progress import Progress, Silent
 from edanas.data.files import image_files, read_batches
 from edanas.data.sound_files import SUFFIXES as SOUND_SUFFIXES
@@ -255,9 +255,7 @@ def _windowed(network: EENN, chunks: Source, window: int | None, hop: int | None
     if not network.series and front_end is None:
         raise ConfigError("window: the network classifies images; allowed: a network for series or sound")
     if isinstance(chunks, str | Path) or not isinstance(chunks, Iterable):
-        raise DataError(
-            f"source: found a {type(chunks).__name__}; allowed with `window`: an iterable of chunks"
-        )
+        raise DataError(f"source: found {type_of(chunks)}; allowed with `window`: an iterable of chunks")
     parts = windows(chunks, len(network.mean), window, window if hop is None else hop)
     return (
         parts
@@ -315,7 +313,7 @@ def _reader(
         files = image_files(paths)
         return lambda size: _from_files(network, files, size, on_unreadable), len(files)
     if not isinstance(paths, Iterable):
-        raise DataError(f"source: found a {type(source).__name__}; allowed: paths, or an iterable of images")
+        raise DataError(f"source: found {type_of(source)}; allowed: paths, or an iterable of images")
     count = length_hint(paths, -1)
     return lambda size: _from_iterable(paths, size), None if count < 0 else count
 

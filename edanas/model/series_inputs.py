@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from edanas.core.errors import DataError
+from edanas.core.errors import DataError, type_of
 from edanas.core.series import at_length, check_finite, valid_lengths
-from edanas.data.sample_arrays import as_array
+from edanas.data.plain_arrays import as_array
 
 
 def series_batch(
@@ -70,7 +70,7 @@ def _as_tensor(series: object) -> torch.Tensor:
             raise DataError(f"series: found values of type {series.dtype}; allowed: numbers")
         series = torch.from_numpy(np.array(series, dtype=np.float32))
     if not isinstance(series, torch.Tensor):
-        raise DataError(f"series: found a {type(series).__name__}; allowed: a torch tensor or a NumPy array")
+        raise DataError(f"series: found {type_of(series)}; allowed: a torch tensor or a NumPy array")
     if series.is_complex() or series.dtype == torch.bool:
         raise DataError(f"series: found values of type {series.dtype}; allowed: numbers")
     return series.float()

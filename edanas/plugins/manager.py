@@ -20,7 +20,7 @@ from typing import Any
 import pluggy
 
 from edanas.core import hookspecs
-from edanas.core.errors import PluginError, near_miss
+from edanas.core.errors import PluginError, near_miss, type_of
 from edanas.core.hookspecs import GROUP, SPEC_VERSION
 from edanas.core.version import VERSION
 from edanas.core.visible import visible
@@ -340,7 +340,7 @@ def _fault(module: object, alone: pluggy.PluginManager) -> str:
     if version != SPEC_VERSION:
         return f"made for hook specification {version}; this edanas has {SPEC_VERSION}"
     if type(module).__hash__ is None:
-        return f"a {type(module).__name__} cannot be a plugin, since it has no hash; use a module"
+        return f"{type_of(module)} cannot be a plugin, since it has no hash; use a module"
     specified = {name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")}
     try:
         alone.register(module)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 from edanas.core.config import toml_value
 from edanas.core.contracts import Bundle
 from edanas.core.convert import Place, convert, describe
-from edanas.core.errors import ConfigError, EdanasError, PluginError, near_miss
+from edanas.core.errors import ConfigError, EdanasError, PluginError, near_miss, type_of
 from edanas.core.hookspecs import KINDS, Kind
 from edanas.core.settings import Component
 from edanas.plugins.manager import RESTRICTION, Plugin, PluginHost, explain
@@ -289,7 +289,7 @@ class Registry:
         contract = _KINDS[kind].contract
         if not isinstance(created, contract):
             raise PluginError(
-                f"plugin {entry.plugin}: {kind} '{name}' made a {type(created).__name__}; "
+                f"plugin {entry.plugin}: {kind} '{name}' made {type_of(created)}; "
                 f"expected a {contract.__name__}"
             )
         return created
@@ -325,14 +325,14 @@ def _offers(host: PluginHost, plugin: Plugin, kind: Kind) -> Iterator[Entry]:
         raise PluginError(f"{kind.hook} raised {explain(error)}") from error
     for offers in results:
         if not isinstance(offers, Mapping):
-            raise PluginError(f"{kind.hook} returned a {type(offers).__name__}; expected names to factories")
+            raise PluginError(f"{kind.hook} returned {type_of(offers)}; expected names to factories")
         for name, factory in offers.items():
             if not isinstance(name, str) or not name:
                 raise PluginError(f"{kind.hook} returned the name {name!r}; expected text")
             good = isinstance(factory, Bundle) if kind.contract is Bundle else callable(factory)
             if not good:
                 expected = "a Bundle" if kind.contract is Bundle else "a class or function"
-                raise PluginError(f"{kind.hook}: '{name}' is a {type(factory).__name__}; expected {expected}")
+                raise PluginError(f"{kind.hook}: '{name}' is {type_of(factory)}; expected {expected}")
             yield Entry(kind.name, name, plugin.owner, plugin.version, _doc(factory), factory, plugin)
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from edanas.core.config import changed, resolve, to_plain
 from edanas.core.devices import threads_of
-from edanas.core.errors import ConfigError, Interrupted, PluginError, RunError
+from edanas.core.errors import ConfigError, Interrupted, PluginError, RunError, type_of
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.records import parse, sealed_text, unsealed
@@ -175,8 +175,7 @@ def _trainer(composition: Composition, progress: Progress) -> SandwichTraining:
     trainer: object = evaluator.trainer(progress)
     if not isinstance(trainer, SandwichTraining):
         raise PluginError(
-            f"{type(evaluator).__name__}: `trainer` returns a {type(trainer).__name__}; expected a "
-            "SandwichTraining"
+            f"{type(evaluator).__name__}: `trainer` returns {type_of(trainer)}; expected a SandwichTraining"
         )
     return trainer
 

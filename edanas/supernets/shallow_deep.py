@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 from torch import nn
 
 from edanas.core.contracts import Supernet, SupernetProvider
-from edanas.core.errors import ConfigError, WeightsError
+from edanas.core.errors import ConfigError, WeightsError, type_of
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Backbone, Task
 from edanas.supernets.baselines import Baseline, convolution
@@ -45,7 +45,7 @@ class ShallowDeepProvider(FixedProvider):
     def __init__(self, of: SupernetProvider, *, at: tuple[float, ...] = SHARES) -> None:
         if not isinstance(of, FixedProvider):
             raise ConfigError(
-                f"supernet.of: found a {type(of).__name__}, which has many backbones; allowed: a provider "
+                f"supernet.of: found {type_of(of)}, which has many backbones; allowed: a provider "
                 "of a single network, such as resnet56, vgg13, timm or module"
             )
         if not at or any(not 0 < share < 1 for share in at) or any(a >= b for a, b in pairwise(at)):

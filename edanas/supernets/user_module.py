@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, SupernetProvider
-from edanas.core.errors import ConfigError, EdanasError, near_miss
+from edanas.core.errors import ConfigError, EdanasError, near_miss, type_of
 from edanas.core.hookspecs import hookimpl
 from edanas.core.trust import require_trust
 from edanas.core.types import Task
@@ -95,7 +95,7 @@ class ModuleProvider(FixedProvider):
                 return stages, head
             result = others[0]
         raise self._error(
-            f"the function returned a {type(result).__name__}; expected a StagedBackbone, (stages, head), "
+            f"the function returned {type_of(result)}; expected a StagedBackbone, (stages, head), "
             "or a sequence of modules"
         )
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, ExitNetwork
-from edanas.core.errors import CandidateError
+from edanas.core.errors import CandidateError, type_of
 from edanas.core.types import Backbone, Candidate, ExitProfile, ImageSet, SelectionScheme
 from edanas.model.anatomy import Anatomy
 from edanas.model.profiling import collect_profile
@@ -46,9 +46,7 @@ class RowProfiler:
         everywhere = SelectionScheme((0.0,) * self.exit_points)
         network = self.evaluator.network(Candidate(backbone, everywhere))
         if not isinstance(network, ExitNetwork):
-            raise CandidateError(
-                f"the evaluation returned a {type(network).__name__}; expected an ExitNetwork"
-            )
+            raise CandidateError(f"the evaluation returned {type_of(network)}; expected an ExitNetwork")
         row = segment_costs(Anatomy.of(network, self.in_channels))
         for part, data in self.parts.items():
             row |= compact(part, collect_profile(network, data))

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ExitClassifier
+from edanas.core.errors import type_of
 from edanas.core.types import ExitPoint
 from edanas.testing.conformance import ConformanceError, require
 from edanas.testing.devices import moved, other_device
@@ -47,7 +48,7 @@ def check_classifier(classifier: ExitClassifier) -> None:
 
 def _build(classifier: ExitClassifier, channels: int, classes: int) -> nn.Module:
     head = classifier.build(ExitPoint(index=1, channels=channels, height=8, width=8), classes)
-    require(classifier, isinstance(head, nn.Module), f"builds a {type(head).__name__}, not an nn.Module")
+    require(classifier, isinstance(head, nn.Module), f"builds {type_of(head)}, not an nn.Module")
     return head
 
 
@@ -62,7 +63,7 @@ def _run(classifier: ExitClassifier, head: nn.Module, features: torch.Tensor) ->
     require(
         classifier,
         isinstance(logits, torch.Tensor),
-        f"the head returns a {type(logits).__name__}, not a tensor",
+        f"the head returns {type_of(logits)}, not a tensor",
     )
     output: torch.Tensor = logits
     return output

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from edanas.core.contracts import DataSource
-from edanas.core.errors import DataError
+from edanas.core.errors import DataError, type_of
 from edanas.core.types import LoadedData
 from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.random_generators import generators_restored, seed_global_generators
@@ -61,7 +61,7 @@ def check_missing_data(source: DataSource) -> None:
         >>> check_missing_data(Missing())
     """
     try:
-        result = f"a {type(source.load(_LARGE, 0)).__name__}"
+        result = f"{type_of(source.load(_LARGE, 0))}"
     except DataError as error:
         require(source, "--download" in str(error), f"the error does not name --download: {error}")
         return
@@ -74,9 +74,7 @@ def _loaded(source: DataSource, size: int, seed: int) -> LoadedData:
     with reported_call(source, f"load(size={size}, seed={seed})"):
         data: object = source.load(size, seed)
     if not isinstance(data, LoadedData):
-        raise ConformanceError(
-            f"{type(source).__name__}: load gives a {type(data).__name__}; expected a LoadedData"
-        )
+        raise ConformanceError(f"{type(source).__name__}: load gives {type_of(data)}; expected a LoadedData")
     _check_images(source, data.samples.images, size)
     _check_labels(source, data)
     return data

@@ -9,7 +9,7 @@ import torch
 
 from edanas.core.contracts import Evaluator, ExitNetwork
 from edanas.core.cut_backbones import cut
-from edanas.core.errors import CandidateError
+from edanas.core.errors import CandidateError, type_of
 from edanas.core.progress import Silent
 from edanas.core.runfolder import left_files, matching_files
 from edanas.core.settings import Component, Settings, TrainingSettings
@@ -141,7 +141,7 @@ def _prepared(make: Callable[[Path], Evaluator], folder: Path, state: int) -> Ev
     seed_global_generators(state)
     evaluator: object = make(folder)
     if not isinstance(evaluator, Evaluator):
-        raise ConformanceError(f"{make!r}: returns a {type(evaluator).__name__}; expected an Evaluator")
+        raise ConformanceError(f"{make!r}: returns {type_of(evaluator)}; expected an Evaluator")
     with reported_call(evaluator, "prepare"):
         evaluator.prepare(Silent())
     return evaluator
@@ -174,7 +174,7 @@ def _evaluate(evaluator: Evaluator, candidates: Sequence[Candidate]) -> list[Met
         with reported_call(evaluator, f"evaluate, {candidate_name(candidate)},"):
             metrics: object = evaluator.evaluate(candidate)
         if not isinstance(metrics, Metrics):
-            raise ConformanceError(f"{type(evaluator).__name__}: evaluate gives a {type(metrics).__name__}")
+            raise ConformanceError(f"{type(evaluator).__name__}: evaluate gives {type_of(metrics)}")
         results.append(metrics)
     return results
 
@@ -193,7 +193,7 @@ def _check_network(evaluator: Evaluator, candidate: Candidate, metrics: Metrics,
     with reported_call(evaluator, f"the network of {name}"):
         network: object = evaluator.network(candidate)
         if not isinstance(network, ExitNetwork):
-            raise ConformanceError(f"{type(evaluator).__name__}: network gives a {type(network).__name__}")
+            raise ConformanceError(f"{type(evaluator).__name__}: network gives {type_of(network)}")
         labels, exits, _ = network.eval()(parts.validation.images)
     require(
         evaluator,
@@ -313,8 +313,7 @@ def _check_trainer(make: Callable[[Path], Evaluator], folder: Path) -> None:
         trainer: object = evaluator.trainer(Silent())
         if not isinstance(trainer, SandwichTraining):
             raise ConformanceError(
-                f"{type(evaluator).__name__}: trainer gives a {type(trainer).__name__}; expected a "
-                "SandwichTraining"
+                f"{type(evaluator).__name__}: trainer gives {type_of(trainer)}; expected a SandwichTraining"
             )
         finished = trainer.run(Silent())
     require(evaluator, finished, "`run` of its trainer returns before the training is finished")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts import ConfidenceCriterion, ExitReader, InferenceRule
+from edanas.core.errors import type_of
 from edanas.core.space import SearchSpace
 from edanas.core.tracing import count_macs
 from edanas.core.types import Task
@@ -38,7 +39,7 @@ def built(reader: Reader, classes: int, exit_points: int = EXIT_POINTS) -> Reade
     require(
         reader,
         isinstance(copy, type(reader)),
-        f"build gives a {type(copy).__name__}; expected a {type(reader).__name__}",
+        f"build gives {type_of(copy)}; expected {type_of(reader)}",
     )
     if copy.fits:
         points = tuple(range(exit_points + 1))

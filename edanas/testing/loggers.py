@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.contracts import IterationSummary, Logger
-from edanas.core.errors import PluginError
+from edanas.core.errors import PluginError, type_of
 from edanas.core.hookspecs import KINDS
 from edanas.core.types import Backbone, Candidate, Evaluation, Metrics, SelectionScheme
 from edanas.plugins.manager import Plugin, PluginHost
@@ -60,7 +60,7 @@ def check_logger(make: Callable[[], Logger]) -> None:
 def _send_run(logger: Logger, folder: Path, evaluations: list[Evaluation]) -> None:
     """Send a logger the events of a run from start to end, with the given evaluations of one iteration."""
     if not isinstance(logger, Logger):
-        raise ConformanceError(f"`make` returns a {type(logger).__name__}; expected a Logger")
+        raise ConformanceError(f"`make` returns {type_of(logger)}; expected a Logger")
     offered = [kind.hook for kind in KINDS if hasattr(logger, kind.hook)]
     require(logger, not offered, f"has the hook {offered}; allowed: lifecycle events alone")
     host, plugin = PluginHost(), Plugin(type(logger).__name__, "under test", "0")

@@ -10,7 +10,7 @@ from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.cut_backbones import completed, cut
-from edanas.core.errors import WeightsError
+from edanas.core.errors import WeightsError, type_of
 from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
 from edanas.testing.canonical_forms import check_canonical_forms
@@ -88,7 +88,7 @@ def _check_fresh(provider: SupernetProvider, supernet: Supernet, task: Task) -> 
     require(
         provider,
         isinstance(supernet, Supernet),
-        f"supernet() gives a {type(supernet).__name__}; expected a Supernet",
+        f"supernet() gives {type_of(supernet)}; expected a Supernet",
     )
     first = supernet.state_dict()
     seed_global_generators(0)
@@ -200,7 +200,7 @@ def _check_form(
     """
     if not isinstance(net, StagedBackbone):
         raise ConformanceError(
-            f"{type(provider).__name__}: {form} gives a {type(net).__name__}; expected a StagedBackbone"
+            f"{type(provider).__name__}: {form} gives {type_of(net)}; expected a StagedBackbone"
         )
     require(
         provider,

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from edanas.core.contracts import ExitBatch, Phase, StagedBackbone, TrainingScheme
+from edanas.core.errors import type_of
 from edanas.core.passes import exit_logits, exit_parts
 from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.devices import other_device
@@ -246,7 +247,7 @@ def _learned_module(scheme: TrainingScheme, points: tuple[int, ...]) -> nn.Modul
     require(
         scheme,
         isinstance(module, nn.Module),
-        f"`learned` gives a {type(module).__name__}; expected a torch module or None",
+        f"`learned` gives {type_of(module)}; expected a torch module or None",
     )
     own, others = ({id(p) for p in each.parameters()} for each in (module, other))
     require(scheme, not own & others, f"exits at {points}: two trainings share weights of `learned`")
@@ -259,7 +260,7 @@ def _loss(scheme: TrainingScheme, batch: ExitBatch, context: str) -> torch.Tenso
         loss: object = scheme.loss(batch)
     if not isinstance(loss, torch.Tensor):
         raise ConformanceError(
-            f"{type(scheme).__name__}: {context}: the loss is a {type(loss).__name__}, not a tensor"
+            f"{type(scheme).__name__}: {context}: the loss is {type_of(loss)}, not a tensor"
         )
     require(
         scheme,

@@ -9,7 +9,7 @@ import torch
 
 from edanas.core.contracts import Answers, Calibration, Rescaling, ThresholdChoice, ThresholdSetter
 from edanas.core.costs import Costs
-from edanas.core.errors import CandidateError
+from edanas.core.errors import CandidateError, type_of
 from edanas.core.types import ExitProfile, SelectionScheme
 from edanas.exits.criteria import ScoreMargin
 from edanas.testing.conformance import ConformanceError, reported_call, require
@@ -168,6 +168,6 @@ def _choice(setter: ThresholdSetter, calibration: Calibration, context: str) -> 
             return None
     if not isinstance(choice, ThresholdChoice):
         raise ConformanceError(
-            f"{type(setter).__name__}: {context}: gives a {type(choice).__name__}; expected a ThresholdChoice"
+            f"{type(setter).__name__}: {context}: gives {type_of(choice)}; expected a ThresholdChoice"
         )
     return choice

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.contracts import SurrogateModel
+from edanas.core.errors import type_of
 from edanas.testing.conformance import ConformanceError, reported_call, require
 from edanas.testing.exit_insight_suite import check_informed, rank_correlation
 from edanas.testing.random_generators import generator_states, generators_restored, seed_global_generators
@@ -174,7 +175,7 @@ def _predict(model: SurrogateModel, genomes: _Array, context: str) -> _Array:
 def _checked(model: SurrogateModel, predictions: object, count: int, context: str) -> _Array:
     if not isinstance(predictions, np.ndarray):
         raise ConformanceError(
-            f"{type(model).__name__}: {context}: the result is a {type(predictions).__name__}, not an array"
+            f"{type(model).__name__}: {context}: the result is {type_of(predictions)}, not an array"
         )
     require(
         model, predictions.shape == (count,), f"{context}: shape {predictions.shape}; expected {(count,)}"

@@ -45,12 +45,12 @@ def test_pages_leave_the_process_and_come_back():
     array[:] = np.arange(1000) % 251
     assert released(array) is array
     for _ in range(3):
-        mapped._release_once()
+        mapped.release()
         assert array.tolist() == (np.arange(1000) % 251).tolist()
     count = len(mapped._maps)
     del array
     gc.collect()
-    mapped._release_once()
+    mapped.release()
     assert len(mapped._maps) < count
 
 

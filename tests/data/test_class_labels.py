@@ -50,7 +50,7 @@ def test_names_of_numbered_classes_order_them():
         (pd.Series([1, pd.NA], dtype="Int64"), (), "row 1 has no label"),
         (["a", 1], (), "texts and numbers"),
         ([0.25, 1.0], (), "0.25 in row 0.*not measured values"),
-        ([[1], [2]], (), "found a list in row 0"),
+        ([[1], [2]], (), "found a list of 1 in row 0"),
         ("cat", (), "found a str"),
         ([0, 3], ("a", "b"), "found 3 in row 1; allowed with 2 names of classes: 0 to 1"),
         (["a", "a "], (), "'a' and 'a ' have the same name"),

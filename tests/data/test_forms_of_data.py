@@ -198,7 +198,7 @@ def test_options_of_the_data_apply_to_the_data_of_the_call(registry):
         (lambda X, y: (np.zeros((36, 5, 9, 9), np.uint8), y), "1, 3 or 4 channels"),
         (lambda X, y: (X.astype(float), y), "data.layout=NHW or data.layout=NCL"),
         (lambda X, y: [1, 2, 3, 4], "found a list of 4; allowed"),
-        (lambda X, y: 5, "found a int; allowed"),
+        (lambda X, y: 5, "found an int; allowed"),
     ],
 )
 def test_wrong_data_is_one_clear_error(registry, data, message):

@@ -194,7 +194,7 @@ def test_one_name_in_two_kinds_is_no_conflict(registry):
     [
         ("return [Constant]", "edanas_confidence_criteria returned a list; expected names to factories"),
         ("return {1: Constant}", "edanas_confidence_criteria returned the name 1; expected text"),
-        ("return {'x': 3}", "edanas_confidence_criteria: 'x' is a int; expected a class or function"),
+        ("return {'x': 3}", "edanas_confidence_criteria: 'x' is an int; expected a class or function"),
         ("raise KeyError('gone')", "edanas_confidence_criteria raised KeyError: 'gone'"),
     ],
 )

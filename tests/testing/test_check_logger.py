@@ -107,7 +107,7 @@ def test_a_sound_logger_passes() -> None:
         (Deaf, "no function is marked with @edanas.hookimpl"),
         (Misspelled, "unknown hook 'edanas_run_ended'"),
         (Offering, "has the hook .*edanas_loggers.*; allowed: lifecycle events alone"),
-        (object, "`make` returns a object; expected a Logger"),
+        (object, "`make` returns an object; expected a Logger"),
     ],
 )
 def test_a_fault_is_found(make: Callable[[], Any], text: str) -> None:
