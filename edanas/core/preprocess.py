@@ -141,7 +141,8 @@ def resampling_weights(before: int, after: int) -> np.ndarray[tuple[int, int], n
 
 @lru_cache(maxsize=64)
 def _weights_on(before: int, after: int, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(resampling_weights(before, after)).to(device)
+    with torch.inference_mode(mode=False):  # a tensor of inference mode could never be differentiated through
+        return torch.from_numpy(resampling_weights(before, after)).to(device)
 
 
 def stated_preprocessing(parts: DataParts, resolution: int) -> dict[str, Any]:

@@ -241,6 +241,9 @@ class BackboneWithExits(ExitNetwork):
         key = self.mean, self.std, images.device
         if self._normal[0] != key:
             # Built once, because copying these numbers to an accelerator for every batch would stall it.
-            self._normal = key, by_channel(self.mean, images.device), by_channel(self.std, images.device)
+            # A tensor of inference mode could never be differentiated through.
+            with torch.inference_mode(mode=False):
+                numbers = (by_channel(each, images.device) for each in (self.mean, self.std))
+                self._normal = key, *numbers
         _, mean, std = self._normal
         return prepare(images, self.input_size, mean, std).to(dtype)

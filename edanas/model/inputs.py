@@ -11,6 +11,7 @@ from edanas.core.contracts import ExitNetwork
 from edanas.core.errors import DataError, type_of
 from edanas.core.preprocess import resize_all, scale
 from edanas.core.series import at_length
+from edanas.data.plain_arrays import as_array
 from edanas.model.series_inputs import series_batch
 
 _ROUNDING = 1e-3
@@ -108,9 +109,12 @@ def from_array(array: npt.NDArray[Any], channels: int) -> torch.Tensor:
         >>> from_array(np.zeros((8, 8, 3), dtype=np.uint8), channels=3).shape
         torch.Size([3, 8, 8])
     """
-    if array.dtype != np.uint8 and array.dtype not in (np.float16, np.float32, np.float64):
+    array = as_array(array)
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise DataError(f"images: found values of type {array.dtype}; allowed: uint8, or floats in [0, 1]")
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    # torch takes neither longer floats nor another order of bytes.
+    dtype = f"f{min(array.itemsize, 8)}" if array.dtype.kind == "f" else np.uint8
+    tensor = torch.from_numpy(np.require(array, dtype, ["C", "W"]))
     if tensor.dim() == 2 and channels == 1:
         return tensor.unsqueeze(0)
     if tensor.dim() not in (3, 4) or channels not in (tensor.shape[-3], tensor.shape[-1]):
@@ -139,22 +143,23 @@ def batches(images: object, form: InputForm, size: int) -> Iterator[torch.Tensor
         DataError: `images` or one of its items is not an image or a batch of images. The message has the
             item's number, from 1.
     """
-    if hasattr(images, "to_numpy"):  # pandas
-        images = images.to_numpy()
+    if hasattr(images, "to_numpy") or hasattr(images, "toarray"):  # tables and sparse matrices
+        images = as_array(images)
     if isinstance(images, torch.Tensor | np.ndarray):
         yield from (part for part in torch.split(form.batch(images, whole=True), size) if len(part))
         return
     if not isinstance(images, Iterable) or isinstance(images, str | bytes):
+        kind = "series" if form.series else "images"
         raise DataError(
-            f"images: found {type_of(images)}; allowed: a tensor, a NumPy array, or an iterable of "
-            "these (files are read by `edanas.stream`)"
+            f"{kind}: found {type_of(images)}; allowed: a tensor, a NumPy array, or an iterable of these "
+            "(files are read by `edanas.stream`)"
         )
     waiting: list[torch.Tensor] = []
     for number, each in enumerate(images, start=1):
         try:
             waiting += torch.split(form.batch(each, whole=True), 1)
         except DataError as error:
-            raise DataError(f"image {number} of the iterable: {error}") from error
+            raise DataError(f"item {number} of the iterable: {error}") from error
         while len(waiting) >= size:
             yield _stack_samples(waiting[:size], form)
             waiting = waiting[size:]

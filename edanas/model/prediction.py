@@ -284,8 +284,7 @@ def _classify_batch(
         raise DataError(f"among {names[0]} to {names[-1]}: {error}") from error
     if len(prediction.label) != len(names):
         raise DataError(
-            f"among {names[0]} to {names[-1]}: found a batch of images as one item; "
-            "allowed: one image for each item"
+            f"among {names[0]} to {names[-1]}: found a batch as one item; allowed: one sample for each item"
         )
     rows = zip(names, *(each.tolist() for each in prediction), strict=True)
     for name, label, exit_, confidence in rows:
@@ -313,7 +312,7 @@ def _reader(
         files = image_files(paths)
         return lambda size: _from_files(network, files, size, on_unreadable), len(files)
     if not isinstance(paths, Iterable):
-        raise DataError(f"source: found {type_of(source)}; allowed: paths, or an iterable of images")
+        raise DataError(f"source: found {type_of(source)}; allowed: paths, or an iterable of samples")
     count = length_hint(paths, -1)
     return lambda size: _from_iterable(paths, size), None if count < 0 else count
 

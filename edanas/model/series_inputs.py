@@ -63,14 +63,13 @@ def _batch(series: Any, channels: int) -> torch.Tensor:
 
 
 def _as_tensor(series: object) -> torch.Tensor:
-    if isinstance(series, list | tuple):
+    if series is None or isinstance(series, str | bytes):
+        raise DataError(f"series: found {type_of(series)}; allowed: a torch tensor or a NumPy array")
+    if not isinstance(series, torch.Tensor) or series.layout != torch.strided:
         series = as_array(series)
-    if isinstance(series, np.ndarray):
         if series.dtype.kind not in "fiu":
             raise DataError(f"series: found values of type {series.dtype}; allowed: numbers")
         series = torch.from_numpy(np.array(series, dtype=np.float32))
-    if not isinstance(series, torch.Tensor):
-        raise DataError(f"series: found {type_of(series)}; allowed: a torch tensor or a NumPy array")
     if series.is_complex() or series.dtype == torch.bool:
         raise DataError(f"series: found values of type {series.dtype}; allowed: numbers")
     return series.float()

@@ -1,12 +1,14 @@
 """Windows of an endless signal that arrives in chunks, such as the stream of a microphone or a sensor."""
 
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import ConfigError, DataError
+from edanas.data.plain_arrays import as_array
 
 
 def windows(
@@ -28,7 +30,7 @@ def windows(
         (C, `window`).
 
     Raises:
-        ConfigError: `window` or `hop` is below 1.
+        ConfigError: `window` or `hop` is no whole number, or below 1.
         DataError: A chunk has another shape or is not finite; the message has its number, from 1.
 
     Example:
@@ -36,9 +38,10 @@ def windows(
         >>> [(name, each.tolist()) for name, each in windows(parts, channels=1, window=4, hop=2)]
         [('0-4', [[0.0, 1.0, 2.0, 3.0]]), ('2-6', [[2.0, 3.0, 4.0, 5.0]])]
     """
-    for name, value in (("window", window), ("hop", hop)):
-        if value < 1:
-            raise ConfigError(f"{name}: found {value}; allowed: 1 or more")
+    sizes: tuple[tuple[str, Any], ...] = ("window", window), ("hop", hop)
+    for name, value in sizes:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ConfigError(f"{name}: found {value!r}; allowed: whole numbers, 1 or more")
     waiting = np.zeros((channels, 0), dtype=np.float32)
     begin = skipped = 0
     for number, chunk in enumerate(chunks, start=1):
@@ -59,7 +62,10 @@ def _checked(chunk: Any, channels: int, number: int) -> npt.NDArray[np.float32]:
     Raises:
         DataError: It has another shape or type, or is not finite.
     """
-    array = np.asarray(chunk.detach().cpu() if hasattr(chunk, "detach") else chunk)
+    try:
+        array = as_array(chunk)
+    except DataError as error:
+        raise DataError(f"chunk {number}: {error}") from error
     if array.dtype.kind not in "fiu":
         raise DataError(f"chunk {number}: found values of type {array.dtype}; allowed: numbers")
     shaped = array[None] if array.ndim == 1 and channels == 1 else array

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -165,6 +166,8 @@ def bound(name: str, value: str | float | None) -> float | None:
         >>> bound("max_ram", "64k"), bound("min_accuracy", "90%"), bound("max_macs", None)
         (64000.0, 0.9, None)
     """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | Real)):
+        raise ConfigError(f"{name}: found {value!r}; allowed: a number, or a text such as 5M or 90%")
     if not isinstance(value, str):
         return value
     if name == "min_accuracy":

@@ -190,8 +190,11 @@ def test_logits_of_images_are_those_of_prepared_images_and_carry_gradients(kind)
 
 
 def test_logits_are_differentiable_in_the_images():
-    images = torch.rand(2, 1, 8, 8, requires_grad=True)
-    sum(each.square().sum() for each in make_eenn((0.5,)).logits(images)).backward()
+    network = make_eenn((0.5,))
+    images = torch.rand(2, 1, 9, 9)
+    network.predict(images)  # what it keeps for later calls must not be tensors of inference mode
+    images.requires_grad_()
+    sum(each.square().sum() for each in network.logits(images)).backward()
     assert images.grad is not None
     assert images.grad.abs().sum() > 0
 

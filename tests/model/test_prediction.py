@@ -131,8 +131,8 @@ def test_an_endless_iterator_is_read_at_most_a_batch_ahead():
     [
         ("nowhere", "nowhere: no such file or folder"),
         (7, "source: found an int"),
-        ([torch.zeros(1, 8, 8), torch.zeros(2, 8, 8)], "among 1 to 2: image 2"),
-        ([torch.zeros(2, 1, 8, 8)], "found a batch of images as one item; allowed: one image for each item"),
+        ([torch.zeros(1, 8, 8), torch.zeros(2, 8, 8)], "among 1 to 2: item 2"),
+        ([torch.zeros(2, 1, 8, 8)], "found a batch as one item; allowed: one sample for each item"),
     ],
 )
 def test_wrong_sources(source, message):

@@ -284,7 +284,7 @@ def test_no_images_give_an_empty_prediction():
     [
         ("cat.jpg", r"found a str; allowed: a tensor.*edanas\.stream"),
         (7, "found an int"),
-        ([torch.zeros(1, 8, 8), torch.zeros(2, 8, 8)], r"image 2 of the iterable: .*shape \(2, 8, 8\)"),
+        ([torch.zeros(1, 8, 8), torch.zeros(2, 8, 8)], r"item 2 of the iterable: .*shape \(2, 8, 8\)"),
         (np.zeros((4, 8, 8), np.uint8), r"shape \(4, 8, 8\); allowed: \(1, H, W\), \(H, W, 1\)"),
         (np.zeros((8, 8), np.int64), "values of type int64"),
         (np.full((8, 8), 255.0), "floats from 255"),

@@ -55,6 +55,18 @@ def test_every_form_of_a_batch_gives_the_same_answers(equal: EENN) -> None:
     assert int(one.label[0]) == int(answers.label[0])
 
 
+def test_masked_values_and_missing_numbers_are_padding(padded: EENN) -> None:
+    series = series_parts().test.images[:3, :, 0].numpy().copy()
+    series[1, :, 20:] = np.nan
+    expected = padded.predict(series)
+    masked = np.ma.array(np.nan_to_num(series), mask=np.isnan(series))
+    objects = np.where(np.isnan(series), None, series)  # type: ignore[call-overload]
+    for form in (masked, list(masked), objects, series.astype(">f4")):
+        assert torch.equal(padded.predict(form).confidence, expected.confidence)
+    with pytest.raises(DataError, match="allowed: dense tensors of real numbers"):
+        padded.predict(torch.zeros(2, CHANNELS, LENGTH).to_sparse())
+
+
 def test_an_object_array_of_unequal_series_is_padded(padded: EENN) -> None:
     images = series_parts().test.images[:3]
     series = [each[:, 0, :length].numpy() for each, length in zip(images, (40, 17, 25), strict=True)]

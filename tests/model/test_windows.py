@@ -64,5 +64,11 @@ def test_windows_need_a_network_for_series_and_a_length() -> None:
         list(edanas.stream(toy_network().eval(), [], window=5))
     with pytest.raises(ConfigError, match="hop: found no window"):
         list(edanas.stream(toy_network().eval(), [], hop=5))
-    with pytest.raises(ConfigError, match="window: found 0; allowed: 1 or more"):
+    with pytest.raises(ConfigError, match="window: found 0; allowed: whole numbers, 1 or more"):
         list(windows([], channels=1, window=0, hop=1))
+    for odd in (2.5, "2", True):
+        with pytest.raises(ConfigError, match=f"hop: found {odd!r}; allowed: whole numbers, 1 or more"):
+            list(windows([], channels=1, window=4, hop=odd))  # type: ignore[arg-type]
+    masked = np.ma.array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(DataError, match="chunk 1: found a value that is not finite in channel 0, position 1"):
+        list(windows([masked], channels=1, window=4, hop=1))

@@ -3,7 +3,14 @@ import pytest
 
 from edanas.core.errors import ConfigError
 from edanas.core.types import SelectionScheme
-from edanas.thresholds.budgets import Budget, choose_scheme, format_quantity, nearest_scheme, parse_budget
+from edanas.thresholds.budgets import (
+    Budget,
+    bound,
+    choose_scheme,
+    format_quantity,
+    nearest_scheme,
+    parse_budget,
+)
 from edanas.thresholds.fronts import ThresholdFront
 
 
@@ -93,3 +100,9 @@ def test_the_scheme_that_meets_a_budget(budget, unit, chosen, near):
 )
 def test_quantities_are_formatted_with_units(quantity, value, text):
     assert format_quantity(quantity, value) == text
+
+
+@pytest.mark.parametrize("odd", [True, [1], 1j, "abc"])
+def test_a_bound_is_a_number_or_a_text(odd):
+    with pytest.raises(ConfigError, match=r"max_ram: found .*; allowed"):
+        bound("max_ram", odd)
