@@ -140,6 +140,8 @@ class Npz(ArraySource):
         Raises:
             DataError: The file cannot be read, or its arrays have no usual names.
         """
+        if not self.path.is_file():
+            raise DataError(f"{self.path}: no such file; allowed: an .npz file of samples and labels")
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}

@@ -223,18 +223,19 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
     """
     parts, colour = part_sizes(surveyed, settings.split), "grey" if surveyed.grey else "colour"
     read = " and ".join(str(side) for side in sides)
+    classes = "1 class" if surveyed.classes == 1 else f"{surveyed.classes:,} classes"
     kind = "series" if surveyed.length else "recordings" if surveyed.sound else "images"
     described = "as pictures with a" if surveyed.sound else "with a median"
     adjective = "" if surveyed.sound else f"{colour} "
     sentences = [
-        f"The data has {surveyed.images:,} {adjective}{kind} in {surveyed.classes:,} classes, {described} "
+        f"The data has {surveyed.images:,} {adjective}{kind} in {classes}, {described} "
         f"side of {surveyed.side} px; networks read them at {read} px. "
         f"The supernet is trained on {parts['train']:,} {kind} {_length(settings)}."
     ]
     if surveyed.length:
         unequal = ", and shorter ones are padded and masked" if surveyed.padded else ""
         sentences = [
-            f"The data has {surveyed.images:,} series in {surveyed.classes:,} classes, of up to "
+            f"The data has {surveyed.images:,} series in {classes}, of up to "
             f"{surveyed.length:,} values{unequal}; networks read {read} values. The supernet is trained on "
             f"{parts['train']:,} series {_length(settings)}."
         ]

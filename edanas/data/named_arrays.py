@@ -72,7 +72,8 @@ def set_of_arrays(arrays: Mapping[str, Any], group: str = "", place: str = "data
 
 
 def _part(part: str, rows: Mapping[str, Any], names: Mapping[str, str], place: str) -> PartSamples:
-    samples = samples_of(rows["samples"], names["samples"])
+    name = names["samples"]
+    samples = samples_of(rows["samples"], name if place == "data" else f"{place}: {name}")
     columns = {role: plain_labels(values, role) for role, values in rows.items() if role != "samples"}
     for role, values in columns.items():
         if len(values) != len(samples):

@@ -165,8 +165,9 @@ def _draw(
         members = members[owner[members] == members]
         if len(members) < len(shares):
             besides = f", besides {copied} copies of samples" if copied else ""
+            number = f"{len(members)} sample{'' if len(members) == 1 else 's'}"
             raise DataError(
-                f"class '{name}' has {len(members)} samples to divide{besides}; "
+                f"class '{name}' has {number} to divide{besides}; "
                 f"at least {len(shares)} are needed: one each for {', '.join(shares)}"
             )
         counts = _apportion(len(members), np.array(list(shares.values())), shortfall)

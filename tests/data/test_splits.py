@@ -95,7 +95,7 @@ def test_a_prefix_of_a_part_is_mixed() -> None:
 def test_a_class_too_small_to_stand_everywhere_is_named() -> None:
     with pytest.raises(DataError, match=r"class 'c1' has 3 samples .* at least 4 .* train, calibration"):
         split(data_of({"": [10, 3]}), SplitSettings(), 0)
-    with pytest.raises(DataError, match=r"class 'c1' has 1 samples .* at least 2"):
+    with pytest.raises(DataError, match=r"class 'c1' has 1 sample .* at least 2"):
         split(data_of({"train": [10, 1], "validation": [2, 2], "test": [2, 2]}), SplitSettings(), 0)
 
 
