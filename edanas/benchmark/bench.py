@@ -213,7 +213,7 @@ def _samples(
     """Return the images to classify, in random order, a description of them, and remarks on them."""
     remarks: tuple[str, ...] = ()
     if isinstance(options.data, ImageSet):
-        samples, part = options.data, "the passed samples"
+        samples, part = options.data, "the passed data"
     else:
         read = read_labelled_samples(
             registry, network, path, options.data, options.part, skip_unreadable=options.skip_unreadable

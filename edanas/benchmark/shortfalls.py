@@ -49,7 +49,7 @@ def _low_ratios(form: FormBench) -> str:
 
 
 def _largest_loss(form: FormBench, macs_shares: npt.NDArray[np.float64]) -> str:
-    """Return a sentence on the exit that costs most time beyond its multiply-adds, for single images.
+    """Return a sentence on the exit that costs most time beyond its multiply-adds, for single samples.
 
     The sentence is empty without timings of single images, and if no exit costs more time.
 
@@ -68,7 +68,7 @@ def _largest_loss(form: FormBench, macs_shares: npt.NDArray[np.float64]) -> str:
     return (
         f" Most time is lost at {_exit_name(worst, form.exits)}: the network up to this exit has "
         f"{macs_shares[worst.exit]:.0%} of the backbone's multiply-adds and takes {time_share:.0%} of its "
-        "time, for single images."
+        "time, for single samples."
     )
 
 

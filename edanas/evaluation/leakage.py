@@ -53,8 +53,8 @@ def _copies(bench: Workbench, path: Path) -> str:
     if path.parent != PRETRAINED or COPIES.get(path.stem) != data:
         return ""
     return (
-        f"{path.stem} was trained on copies of {data}'s training samples with slightly different pixels. "
-        "These copies may include this run's calibration and validation samples, but not its test samples"
+        f"{path.stem} was trained on copies of {data}'s training images with slightly different pixels. "
+        "These copies may include this run's calibration and validation images, but not its test images"
     )
 
 

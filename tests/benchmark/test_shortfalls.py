@@ -29,7 +29,7 @@ def test_the_exit_where_most_is_lost_is_named_with_what_it_takes():
     assert remark == (
         "torch: early exits save less time than multiply-adds, 0.82 in batches of 1. Most time is lost at "
         "exit 1: the network up to this exit has 50% of the backbone's multiply-adds and takes 80% of "
-        "its time, for single images."
+        "its time, for single samples."
     )
     assert why.startswith("Below 10M multiply-adds")
     assert (

@@ -184,5 +184,5 @@ def test_sizes_and_samples_are_checked_in_python_too():
         edanas.bench(network(), samples(), batch_sizes=[])
     with pytest.raises(ConfigError, match="models: found none"):
         edanas.bench([], samples())
-    with pytest.raises(DataError, match="data: the given image set has no samples"):
+    with pytest.raises(DataError, match="data: the passed data has no samples"):
         edanas.bench(network(), samples().subset(np.arange(0)))

@@ -149,7 +149,7 @@ def test_changed_images_of_a_finished_run_are_reported(
     command = (*arguments[:-1], copy, "--out", out)
     assert edanas(*command).code == 0
     draw(copy / "rows" / "0.png", 1, 1000)
-    refused(edanas(*command), f"{out} holds a run on other images, though its settings are the same")
+    refused(edanas(*command), f"{out} holds a run on other samples, though its settings are the same")
 
 
 def test_another_preset_is_named_first(

@@ -152,7 +152,7 @@ def test_a_criterion_that_is_fitted_later_needs_no_training_now(plain, tmp_path)
     assert "fresh weights" not in message
 
 
-DOUBT = "held-out images, since the supernet's training images had {}, and this run's images have {}."
+DOUBT = "held-out samples, since the supernet's training samples had {}, and this run's samples have {}."
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_weights_trained_on_copies_of_a_data_set_are_reported(tmp_path):
         return check_leakage(replace(bench, settings=replace(bench.settings, data=Component(data))), packaged)
 
     assert "cifar10-mbv3 was trained on copies of cifar10's training images" in message_of("cifar10")
-    assert "may include this run's calibration and validation samples, but not its test" in message_of(
+    assert "may include this run's calibration and validation images, but not its test" in message_of(
         "cifar10"
     )
     assert "copies" not in message_of("cifar100")

@@ -248,7 +248,7 @@ def test_a_supernet_with_other_classes_or_held_out_images_is_refused(supernet, t
     swapped = replace(
         data, train=replace(train, classes=(train.classes[1], train.classes[0], *train.classes[2:]))
     )
-    with pytest.raises(WeightsError, match="is for the class '0' where this run's images have '1'"):
+    with pytest.raises(WeightsError, match="is for the class '0' where this run's samples have '1'"):
         load_teacher(replace(bench_for(supernet, tmp_path), parts=swapped))
     other = replace(bench_for(supernet, tmp_path), parts=parts(140, seed=1))
     with pytest.raises(WeightsError, match=r"teacher: .*was trained on \d+% of this run's test samples"):
