@@ -47,6 +47,7 @@ def set_of_arrays(arrays: Mapping[str, Any], group: str = "", place: str = "data
         DataError: Samples or labels have no usual name, or differ in length.
 
     Example:
+        >>> import numpy as np
         >>> digits = {"x_train": np.zeros((4, 8, 8), np.uint8), "y_train": [0, 1, 0, 1]}
         >>> set_of_arrays(digits).parts.tolist()
         ['train', 'train', 'train', 'train']
