@@ -1,7 +1,8 @@
 """Speed of a supernet's training by several processes of one thread each, against one process.
 
 The supernet is that of the preset `cifar`; images are noise. Each number of processes trains on the same
-batch, and reports images a second after untimed first steps, and the bytes of a checkpoint. Repetitions are
+batch, and reports images a second after untimed first steps, and the bytes of a checkpoint. Small batches are
+slower by themselves, so one process is measured with a process's share of the batch, too. Repetitions are
 interleaved.
 
     python benchmarks/ranks.py                    # 1 and 2 processes, with and without synchronised BatchNorm
@@ -144,20 +145,23 @@ def main() -> None:
         process(options)
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"torch {torch.__version__}, batch {options.batch}, one thread a process")
-    kinds = [(count, sync) for count in options.processes for sync in (False, True) if count > 1 or not sync]
-    speeds: dict[tuple[int, bool], list[float]] = {kind: [] for kind in kinds}
+    print(f"torch {torch.__version__}, one thread a process")
+    several = [count for count in options.processes if count > 1]
+    kinds = [(1, options.batch // count, False) for count in (1, *several)]
+    kinds += [(count, options.batch, sync) for count in several for sync in (False, True)]
+    speeds: dict[tuple[int, int, bool], list[float]] = {kind: [] for kind in kinds}
     for _ in range(options.repeats):
-        for count, sync in kinds:
-            figures = launch(count, options.batch, options.steps, synchronised=sync)
-            speeds[count, sync].append(figures["images"])
-    alone = statistics.median(speeds[kinds[0]])
-    for (count, sync), values in speeds.items():
-        middle = statistics.median(values)
-        norm = "synchronised" if sync else "own"
+        for count, batch, sync in kinds:
+            figures = launch(count, batch, options.steps, synchronised=sync)
+            speeds[count, batch, sync].append(figures["images"])
+    middle = {kind: statistics.median(values) for kind, values in speeds.items()}
+    for (count, batch, sync), values in speeds.items():
+        speed, norm = middle[count, batch, sync], "synchronised" if sync else "own"
+        ratio, weak = speed / middle[1, batch, False], speed / middle[1, batch // count, False]
         print(
-            f"{count} processes, {norm} BatchNorm: {middle:.1f} images/s "
-            f"({min(values):.1f} to {max(values):.1f}), {middle / alone:.2f} times one process"
+            f"{count} processes, batch {batch}, {norm} BatchNorm: {speed:.1f} images/s "
+            f"({min(values):.1f} to {max(values):.1f}), {ratio:.2f} times one process with this batch, "
+            f"{weak:.2f} with batch {batch // count}"
         )
     print(f"{figures['weights']:,} weights; checkpoint of {figures['checkpoint'] / 1e6:.1f} MB")
 

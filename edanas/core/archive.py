@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from edanas.core.errors import RunError
 from edanas.core.file_systems import file_system, is_shared
+from edanas.core.packed_profile import PackedProfile
 from edanas.core.records import MISMATCH, checksum, parse
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 
@@ -275,15 +276,15 @@ class Archive:
         """Return the number of evaluations, failed evaluations included."""
         return int(self._rows("SELECT count(*) FROM evaluations")[0][0])
 
-    def put_profile(self, candidate: str, profile: ExitProfile) -> None:
+    def put_profile(self, candidate: str, profile: PackedProfile) -> None:
         """Store the exit profile of the candidate with the id `candidate`, in place of an earlier profile."""
         self._put(
             "INSERT OR REPLACE INTO profiles (candidate, points, samples, confidence, correct, checksum)",
             candidate,
             json.dumps(profile.points),
-            len(profile),
-            zlib.compress(profile.confidence.astype("<f4").tobytes()),
-            zlib.compress(np.packbits(profile.correct).tobytes()),
+            profile.samples,
+            profile.confidence,
+            profile.correct,
         )
 
     def get_profile(self, candidate: str) -> ExitProfile | None:
@@ -295,11 +296,7 @@ class Archive:
             _, stored_points, samples, stored_confidence, stored_correct = values
             with self._intact("profiles", candidate, values, seal):
                 points = tuple(parse(stored_points))
-                shape = (int(samples), len(points) + 1)
-                confidence = np.frombuffer(zlib.decompress(stored_confidence), dtype="<f4").astype(np.float32)
-                bits = np.frombuffer(zlib.decompress(stored_correct), dtype=np.uint8)
-                correct = np.unpackbits(bits, count=shape[0] * shape[1]).astype(np.bool_)
-                return ExitProfile(points, confidence.reshape(shape), correct.reshape(shape))
+                return PackedProfile(points, int(samples), stored_confidence, stored_correct).opened
         return None
 
     def _checked_rows(

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from edanas.core.contracts import Evaluator
 from edanas.core.errors import CandidateError
+from edanas.core.packed_profile import PackedProfile
 from edanas.core.rungs import Trial
-from edanas.core.types import Candidate, ExitProfile, Metrics
+from edanas.core.types import Candidate, Metrics
 from edanas.core.visible import visible
 
 _LONGEST = 500
@@ -48,9 +49,10 @@ class Attempt:
             else:
                 metrics = as_archived(self.evaluator.evaluate(candidate))
             profile = self.evaluator.profile(candidate)
+            packed = None if profile is None else PackedProfile.of(profile)
         except (Exception, SystemExit) as error:
             return AttemptResult(reason(error), perf_counter() - start, None)
-        return AttemptResult(metrics, perf_counter() - start, profile, tuple(partial), has_stopped)
+        return AttemptResult(metrics, perf_counter() - start, packed, tuple(partial), has_stopped)
 
 
 class AttemptResult(NamedTuple):
@@ -66,7 +68,7 @@ class AttemptResult(NamedTuple):
 
     outcome: Metrics | str
     seconds: float
-    profile: ExitProfile | None
+    profile: PackedProfile | None
     partial: tuple[Metrics, ...] = ()
     stopped: bool = False
 

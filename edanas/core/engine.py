@@ -330,10 +330,10 @@ class Engine:
         """Archive the evaluation of a candidate, and report it."""
         evaluation = self._ledger.to_evaluation(candidate, iteration, answer)
         genome = self.space.encode(candidate)
-        profile = answer.profile if isinstance(answer, AttemptResult) else None
-        if profile is not None:
+        packed = answer.profile if isinstance(answer, AttemptResult) else None
+        if packed is not None:
             # Stored before the evaluation: every archived candidate has its profile, even after a kill.
-            self.archive.put_profile(candidate.id, profile)
+            self.archive.put_profile(candidate.id, packed)
         partial = answer.partial if isinstance(answer, AttemptResult) and evaluation.ok else ()
         if partial:
             stopped = isinstance(answer, AttemptResult) and answer.stopped
@@ -341,7 +341,7 @@ class Engine:
         else:
             self._rungs.replay(None)
         self.archive.append(evaluation, genome)
-        self._ledger.add(genome, evaluation, profile)
+        self._ledger.add(genome, evaluation, packed.opened if packed else None)
         bar.advance(1, "" if evaluation.ok else f"{candidate.id} failed: {evaluation.error}")
         self.notify(EVALUATED, evaluation=evaluation)
 

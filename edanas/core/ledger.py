@@ -88,7 +88,8 @@ class Ledger:
         The evaluation is a failure, too, if an objective or a constraint cannot be computed.
         """
         result = AttemptResult(reason(answer), 0.0, None) if isinstance(answer, CandidateError) else answer
-        outcome, seconds, profile = result[:3]
+        outcome, seconds, packed = result[:3]
+        profile = packed.opened if packed and self._front else None
         if isinstance(outcome, Metrics):
             try:
                 violation = float(self._measured(candidate, outcome, profile).violations.min())

@@ -325,7 +325,7 @@ def plain_training(epochs: int, images: int, task: Task, *, series: bool = False
         batch_size=2**exponent,
         learning_rate=0.01,
         gradient_clip=0.0,
-        augment=("shift", "scale", "jitter") if series else augment,
+        augment=("shift", "scale", "jitter", "warp") if series else augment,
     )
 
 

@@ -31,6 +31,10 @@ UNGUIDED = 0.125
 CLIMBERS = 40
 """Largest number of candidates whose neighbours are predicted in one round of refinement."""
 
+_NEIGHBOURS = 8000
+"""Largest number of neighbours of the front that are predicted, to fill a batch that is larger than NSGA-II's
+population. Fronts of thousands of candidates have hundreds of thousands of neighbours."""
+
 
 class SurrogateNsga2(Remembering):
     """NSGA-II on surrogates of the objectives; the first population contains the archive's front.
@@ -132,6 +136,8 @@ class SurrogateNsga2(Remembering):
         if len(chosen) < count:
             near = np.concatenate([self._space.neighbours(genome) for genome in front])
             near = self._allowed(near[unseen(near, {row.tobytes() for row in chosen})])
+            if len(near) > _NEIGHBOURS:
+                near = near[rng.choice(len(near), _NEIGHBOURS, replace=False)]
             chosen = np.concatenate([chosen, self._spread(near, predict, values, count - len(chosen))])
         return chosen
 

@@ -74,7 +74,7 @@ def _moved(series: torch.Tensor, names: Collection[str], generator: torch.Genera
     last = ((~padded).sum(3).view(count, 1) - 1).clamp(min=0).cpu()
     times = torch.arange(length, dtype=torch.float32).expand(count, length)
     if "warp" in names:
-        times = _warped(count, length, generator) * last
+        times = _read_within(_warped(count, length, generator), last) * last
     if "flip" in names:
         mirrored = torch.randint(0, 2, (count, 1), generator=generator).bool()
         times = torch.where(mirrored, last - times, times)
@@ -97,6 +97,15 @@ def _warped(count: int, length: int, generator: torch.Generator) -> torch.Tensor
     pace = F.interpolate(knots, size=max(1, length - 1), mode="linear", align_corners=True)[:, 0]
     times = torch.cat([torch.zeros(count, 1), pace.cumsum(1)], 1)[:, :length]
     return times / times[:, -1:].clamp(min=1e-9)
+
+
+def _read_within(paces: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """Return the rows of `paces` (B, L), compressed to end at the positions `last` (B, 1)."""
+    end = paces.shape[1] - 1
+    places = (torch.arange(end + 1) * end / last.clamp(min=1)).clamp(max=end)
+    below = places.long()
+    above = (below + 1).clamp(max=end)
+    return torch.lerp(paces.gather(1, below), paces.gather(1, above), places - below)
 
 
 def _rotations(count: int, generator: torch.Generator) -> torch.Tensor:

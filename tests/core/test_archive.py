@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edanas.core.archive import Archive
 from edanas.core.errors import RunError
+from edanas.core.packed_profile import PackedProfile
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -89,8 +90,9 @@ def test_profiles_come_back_exactly(tmp_path: Path) -> None:
     profile = ExitProfile((0, 2), confidence, rng.random((37, 3)) < 0.5)
     with Archive(tmp_path) as archive:
         assert archive.get_profile("abc") is None
-        archive.put_profile("abc", ExitProfile((), confidence[:, :1], profile.correct[:, :1]))
-        archive.put_profile("abc", profile)
+        earlier = ExitProfile((), confidence[:, :1], profile.correct[:, :1])
+        archive.put_profile("abc", PackedProfile.of(earlier))
+        archive.put_profile("abc", PackedProfile.of(profile))
     with Archive(tmp_path) as archive:
         stored = archive.get_profile("abc")
     assert stored is not None
@@ -103,7 +105,8 @@ def test_profiles_come_back_exactly(tmp_path: Path) -> None:
 def test_an_empty_profile_comes_back(tmp_path: Path) -> None:
     with Archive(tmp_path) as archive:
         empty = np.zeros((0, 2))
-        archive.put_profile("none", ExitProfile((1,), empty.astype(np.float32), empty.astype(np.bool_)))
+        none = ExitProfile((1,), empty.astype(np.float32), empty.astype(np.bool_))
+        archive.put_profile("none", PackedProfile.of(none))
         stored = archive.get_profile("none")
     assert stored is not None
     assert stored.points == (1,)

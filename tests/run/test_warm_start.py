@@ -10,6 +10,7 @@ from edanas.core.archive import Archive
 from edanas.core.config import resolve, to_plain
 from edanas.core.errors import RunError
 from edanas.core.fronts import Fronts
+from edanas.core.packed_profile import PackedProfile
 from edanas.core.settings import Settings
 from edanas.core.space import SearchSpace
 from edanas.core.types import CONTINUOUS, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
@@ -87,7 +88,7 @@ def test_of_backbones_those_are_taken_whose_trade_offs_are_on_the_common_front(t
         archive.set_meta("space", space.signature())
         for genome in space.genomes():
             candidate = space.decode(genome)
-            archive.put_profile(candidate.id, profile)
+            archive.put_profile(candidate.id, PackedProfile.of(profile))
             archive.append(Evaluation(candidate, 0, ToyEvaluator().evaluate(candidate)), genome)
     fronts = Fronts(Profiled(), OBJECTIVES)
     result = best_candidates(tmp_path, space, OBJECTIVES, settings(thresholds="continuous"), fronts)

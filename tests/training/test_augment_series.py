@@ -37,12 +37,16 @@ def test_a_rotation_keeps_the_length_of_the_vector_of_three_axes() -> None:
     assert torch.equal(turned[:, 3:], series[:, 3:])
 
 
-def test_a_warped_ramp_still_rises_from_end_to_end() -> None:
-    ramp = torch.arange(40.0).expand(8, 1, 1, 40).contiguous()
-    warped = augment_series(ramp, ["warp"], torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("padding", [0, 1, 40, 400])
+def test_a_warped_ramp_still_rises_from_end_to_end(padding: int) -> None:
+    ramp = torch.arange(40.0).view(1, 1, 1, 40)
+    padded = torch.cat([ramp, torch.full((1, 1, 1, padding), torch.nan)], 3)
+    warped = augment_series(padded, ["warp"], torch.Generator().manual_seed(0))[..., :40]
     assert (warped.diff(dim=3) >= 0).all()
     assert warped[..., 0].eq(0).all()
     assert torch.allclose(warped[..., -1], torch.tensor(39.0))
+    plain = augment_series(ramp, ["warp"], torch.Generator().manual_seed(0))
+    assert (warped - plain).abs().max() < 2
 
 
 def test_equal_generators_give_equal_series_through_the_common_entry() -> None:
