@@ -263,7 +263,7 @@ def test_a_dry_run_without_the_data_prints_an_estimate_and_downloads_nothing(
     assert "3 channels and 10 classes" in values["unknown"]
     assert "data 'cifar10': not found" in values["unknown"]
     data = json.loads(edanas(*arguments, "--json").out)
-    assert data["seconds_here"] is data["total_macs"] is data["train_images"] is None
+    assert data["seconds_here"] is data["total_macs"] is data["train_samples"] is None
     assert 0 < data["smallest_backbone_macs"] <= data["largest_backbone_macs"]
     assert "cifar10" in json.dumps(data["settings"]["data"])
     assert list(tmp_path.iterdir()) == []
