@@ -10,6 +10,7 @@ import typer
 from edanas.cli.shared_options import Device, Model, SkipUnreadable
 
 if TYPE_CHECKING:
+    from edanas.core.progress import Progress
     from edanas.model.eenn import EENN
     from edanas.thresholds.stream_budget import BudgetHolder
 
@@ -86,7 +87,7 @@ def predict(
     with computing(min(torch.get_num_threads(), usable_cores())):
         network = load(model, device)
         costs = Anatomy.of(network, len(network.mean)).costs
-        holder = _budget_holder(network, hold_macs)
+        holder = _budget_holder(network, hold_macs, progress)
         ready = network.freeze() if freeze else network
         start = time.monotonic()
         answers = list(
@@ -109,12 +110,12 @@ def predict(
     progress.say(summary.line())
 
 
-def _budget_holder(network: EENN, hold_macs: str | None) -> BudgetHolder | None:
+def _budget_holder(network: EENN, hold_macs: str | None, progress: Progress) -> BudgetHolder | None:
     from edanas.core.errors import ConfigError
     from edanas.model.prediction import budget_holder
 
     try:
-        return budget_holder(network, hold_macs)
+        return budget_holder(network, hold_macs, progress)
     except ConfigError as error:
         raise ConfigError(str(error).replace("hold_macs", "--hold-macs", 1)) from error
 

@@ -1,6 +1,7 @@
 """Thresholds of a finished network, set on the calibration part, and the removal of exits without samples."""
 
 import copy
+import math
 from dataclasses import dataclass, replace
 
 from edanas.core.contracts import ExitNetwork, ThresholdSetter
@@ -17,6 +18,8 @@ from edanas.model.profiling import collect_profile
 from edanas.model.temperature import apply_temperatures
 from edanas.model.trimming import trimmed_network
 from edanas.thresholds.agreement import AGREE
+from edanas.thresholds.budgets import Budget, loose_budget_text
+from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD
 from edanas.thresholds.trimming import trim_on_samples
 
@@ -82,6 +85,14 @@ class FinalThresholds:
             if not scheme.placed:
                 return state
             state, profile = self._set_anew(state, required)
+
+    def loose_budget(self, network: ExitNetwork) -> str:
+        """Return a remark if no sample can cost more than the setter's budget, else an empty text."""
+        placed, limit = network.scheme.placed, self.setter.max_macs
+        if math.isinf(limit) or not placed:
+            return ""
+        costs = exit_costs(self.workbench.anatomy(network).costs, placed)
+        return loose_budget_text(Budget("max_macs", limit), float(costs[0]), float(costs[-1]))
 
     def _trim_scheme(self, scheme: SelectionScheme, profile: ExitProfile) -> tuple[SelectionScheme, int]:
         """Return the scheme without unused exits, and the exit point where the network ends.

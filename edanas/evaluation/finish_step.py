@@ -160,6 +160,8 @@ class FinishStep:
             network = quantised(bench, network)
         trained = network
         thresholds = FinalThresholds(bench, self.setter, self.limits)
+        if text := thresholds.loose_budget(network):
+            progress.say(f"Network {candidate.id}: {text}")
         settled = thresholds.settle(candidate, network, drop)
         network, anatomy, calibration = settled.network, settled.anatomy, settled.calibration
         if text := removal_text(trained, network, bench.settings.min_exit_share):

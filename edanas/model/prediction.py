@@ -22,7 +22,7 @@ from edanas.model.series_files import ENDINGS, array_batches
 from edanas.model.sound_inputs import front_end_of, sound_pictures
 from edanas.model.windows import windows
 from edanas.thresholds.agreement import AgreementHolder
-from edanas.thresholds.budgets import parse_budget, unreachable_budget_message
+from edanas.thresholds.budgets import Budget, loose_budget_text, parse_budget, unreachable_budget_message
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD, BudgetHolder
 from edanas.thresholds.threshold_paths import uncalibrated_path
@@ -102,8 +102,7 @@ def stream(
     Raises:
         DataError: A path has no image, a file cannot be read and `on_unreadable` is `None`, or an item is not
             an image.
-        ConfigError: `batch_size` or `compact` is out of range, or the budget cannot be read or is out of
-            range.
+        ConfigError: `batch_size` or `compact` is out of range, or the budget cannot be read or is too small.
         WeightsError: The budget in the network's description is damaged.
 
     Example:
@@ -114,7 +113,7 @@ def stream(
         first.png lower left 3
     """
     network.predict([], batch_size=batch_size, compact=compact)  # checks the arguments before reading
-    holder = budget_holder(network, hold_macs)
+    holder = budget_holder(network, hold_macs, progress)
     agreement = agreement_holder(network) if hold_macs is None and holder is None else None
     moving = holder or agreement
     if window is not None or hop is not None:
@@ -135,7 +134,11 @@ def stream(
             bar.advance(count)
 
 
-def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = None) -> BudgetHolder | None:
+def budget_holder(
+    network: EENN,
+    hold_macs: str | float | BudgetHolder | None = None,
+    progress: Progress | None = None,
+) -> BudgetHolder | None:
     """Return the holder of a budget for the start of a stream; see `stream`.
 
     The holder's thresholds follow the threshold path in the network's description, which was computed on
@@ -145,12 +148,13 @@ def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = 
     Args:
         network: A network with one placed exit or more.
         hold_macs: See `stream`.
+        progress: Shows a remark if no sample can cost more than the budget; `None` = no remark.
 
     Returns:
-        The holder, or `None` if there is no budget.
+        The holder, or `None` if there is no budget or no sample can cost more than the budget.
 
     Raises:
-        ConfigError: The budget cannot be read or is out of range, or the network has no placed exits.
+        ConfigError: The budget cannot be read or is too small, or the network has no placed exits.
         WeightsError: The budget in the network's description is damaged.
 
     Example:
@@ -164,8 +168,11 @@ def budget_holder(network: EENN, hold_macs: str | float | BudgetHolder | None = 
         return _described_holder(network)
     if hold_macs == "none":
         return None
-    limit, leaving = _checked_budget(network, hold_macs)
-    return _described_holder(network, limit) or _uncalibrated_holder(network, limit, leaving)
+    budget, leaving = _checked_budget(network, hold_macs)
+    if loose := loose_budget_text(budget, float(leaving[0]), float(leaving[-1])):
+        (progress or Silent()).say(f"{loose} The thresholds do not move.")
+        return None
+    return _described_holder(network, budget.limit) or _uncalibrated_holder(network, budget.limit, leaving)
 
 
 def _described_holder(network: EENN, limit: float | None = None) -> BudgetHolder | None:
@@ -185,15 +192,15 @@ def _described_holder(network: EENN, limit: float | None = None) -> BudgetHolder
         raise WeightsError(f"the network's description is damaged: {HOLD}: {error}") from error
 
 
-def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.NDArray[np.float64]]:
-    """Return a budget that is in range, and the cost of an image at each exit, both in multiply-adds.
+def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[Budget, npt.NDArray[np.float64]]:
+    """Return a budget that is large enough, and the multiply-adds of an image at each exit.
 
     Args:
         network: The network of the stream.
         hold_macs: A number, or a text such as `5M`.
 
     Raises:
-        ConfigError: The budget cannot be read or is out of range, or the network has no placed exits.
+        ConfigError: The budget cannot be read or is too small, or the network has no placed exits.
     """
     try:
         budget = parse_budget(max_macs=hold_macs)
@@ -205,7 +212,7 @@ def _checked_budget(network: EENN, hold_macs: str | float) -> tuple[float, npt.N
     costs_by_exit = exit_costs(Anatomy.of(network, len(network.mean)).costs, placed)
     if message := unreachable_budget_message(budget, costs_by_exit, placed):
         raise ConfigError(message.replace("max_macs", "hold_macs", 1))
-    return budget.limit, costs_by_exit
+    return budget, costs_by_exit
 
 
 def _uncalibrated_holder(network: EENN, limit: float, costs_by_exit: npt.NDArray[np.float64]) -> BudgetHolder:

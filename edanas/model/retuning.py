@@ -29,7 +29,7 @@ from edanas.model.tuning import (
     used_part,
     without_unused,
 )
-from edanas.thresholds.budgets import Budget, parse_budget, unreachable_budget_message
+from edanas.thresholds.budgets import Budget, loose_budget_text, parse_budget, unreachable_budget_message
 from edanas.thresholds.optimism import Expectation, Expected, estimate_expectation
 from edanas.thresholds.quantile_thresholds import exit_odds, thresholds_within_budget
 from edanas.thresholds.schemes import exit_costs, restrict_profile
@@ -146,7 +146,9 @@ def _retune_on_profile(
         "budget": str(budget),
     }
     apply_scheme(network, scheme, notes)
+    loose = loose_budget_text(budget, unit * float(costs_by_exit[0]), unit * float(costs_by_exit[-1]))
     remarks = (
+        *([f"{loose} All samples exit at the last exit."] if loose else []),
         "The accuracy on these samples is unknown, because they have no labels.",
         f"The ratios of the exits' odds come from {source}.",
         *small_sample_remarks(len(profile)),

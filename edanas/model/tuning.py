@@ -26,6 +26,7 @@ from edanas.thresholds.budgets import (
     DropBudget,
     choose_scheme,
     format_quantity,
+    loose_budget_text,
     nearest_scheme,
     parse_budget,
     unmet_budget_message,
@@ -291,8 +292,10 @@ def _tune_on_profile(
     else:
         number = choose_scheme(front, budget, unit)
         dearest = unit * float(exit_costs(costs[-1], profile.points)[-1])
-        if number is None or (budget.quantity != "min_accuracy" and budget.limit > dearest * (1 + 1e-9)):
+        if number is None:
             raise ConfigError(unmet_budget_message(budget, front, unit, dearest))
+        remark = loose_budget_text(budget, unit * float(front.cost[0]), dearest)
+        remarks = (*remarks, remark) if remark else remarks
         scheme = adapt(front.schemes[number], profile)
         required = budget.limit if budget.quantity == "min_accuracy" else None
     before = estimate_expectation(profile, old, costs)

@@ -221,10 +221,10 @@ def nearest_scheme(front: ThresholdFront, budget: Budget, unit: float = 1.0) -> 
 
 
 def unmet_budget_message(budget: Budget, front: ThresholdFront, unit: float, dearest: float) -> str:
-    """Return an error message for a budget outside the range of a front, with the possible range.
+    """Return an error message for a budget that no scheme of a front meets, with the possible range.
 
     Args:
-        budget: A budget that no scheme of the front meets, or a bound on cost that no scheme can reach.
+        budget: The budget.
         front: Schemes by rising cost.
         unit: See `choose_scheme`.
         dearest: Cost of a sample that exits at the last exit, in the units of the budget.
@@ -246,15 +246,32 @@ def unmet_budget_message(budget: Budget, front: ThresholdFront, unit: float, dea
     )
 
 
+def loose_budget_text(budget: Budget, least: float, most: float) -> str:
+    """Return a remark on a cost budget that holds with all thresholds; empty if some thresholds break it.
+
+    Args:
+        budget: A bound on cost.
+        least: Least possible cost of a sample, in the units of the budget.
+        most: Cost of a sample that exits at the last exit, in the units of the budget.
+
+    Example:
+        >>> loose_budget_text(Budget("max_macs", 3e6), 1e3, 5e3)
+        'The budget of 3M MACs holds with all thresholds: a sample costs at most 5k MACs.'
+    """
+    if budget.quantity not in ("max_macs", "max_latency") or budget.limit <= most * (1 + _ROUNDING):
+        return ""
+    limit, dearest = (format_quantity(budget.quantity, value) for value in (budget.limit, most))
+    remark = f"The budget of {limit} holds with all thresholds: a sample costs at most {dearest}"
+    return f"{remark}{_unit_hint(budget, least, most) or '.'}"
+
+
 def unreachable_budget_message(
     budget: Budget,
     leaving: npt.NDArray[np.float64],
     placed: Sequence[int],
     unit: float = 1.0,
-    *,
-    loose: bool = False,
 ) -> str:
-    """Return an error message for a cost budget outside the range of the placed exits, else an empty text.
+    """Return an error message for a budget below the cost of the first placed exit, else an empty text.
 
     Args:
         budget: A bound on cost.
@@ -262,11 +279,8 @@ def unreachable_budget_message(
             rising.
         placed: Exit points of the placed exits, ascending, one or more.
         unit: Factor from the units of `leaving` to the units of the budget.
-        loose: Allow budgets above the cost of the last exit, as a budget of several networks may be; False
-            by default.
     """
-    most = np.inf if loose else unit * float(leaving[-1])
-    if leaving[0] * unit <= budget.limit * (1 + 1e-9) and budget.limit <= most * (1 + 1e-9):
+    if unit * leaving[0] <= budget.limit * (1 + _ROUNDING):
         return ""
     limit, low, high = (
         format_quantity(budget.quantity, value)

@@ -52,6 +52,7 @@ class ExitShares(ThresholdSetter):
                 "max_macs = '5M'"
             )
         self.budget = parse_setting_budget(max_macs)
+        self.max_macs = self.budget.limit
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
@@ -59,7 +60,7 @@ class ExitShares(ThresholdSetter):
             raise CandidateError("the criterion assigns no samples to exits; expected one that does")
         placed = calibration.scheme.placed
         costs = exit_costs(calibration.costs, placed)
-        if message := unreachable_budget_message(self.budget, costs, placed, loose=True):
+        if message := unreachable_budget_message(self.budget, costs, placed):
             raise CandidateError(message)
         budget = min(self.budget.limit, float(costs[-1]))
         profile, assigned = calibration.assigned(budget)

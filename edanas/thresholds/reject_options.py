@@ -50,12 +50,13 @@ class Eero(ThresholdSetter):
         if not 0 < beta < float("inf"):
             raise ConfigError(f"final_thresholds.beta: found {beta:g}; allowed: a number > 0")
         self.budget, self.beta = parse_setting_budget(max_macs), beta
+        self.max_macs = self.budget.limit
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
         placed = calibration.scheme.placed
         costs = exit_costs(calibration.costs, placed)
-        if message := unreachable_budget_message(self.budget, costs, placed, loose=True):
+        if message := unreachable_budget_message(self.budget, costs, placed):
             raise CandidateError(message)
         profile = restrict_profile(calibration.profile, placed)
         errors = 1.0 - profile.correct.mean(axis=0)

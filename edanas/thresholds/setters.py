@@ -1,5 +1,6 @@
 """Built-in threshold setters."""
 
+import math
 from collections.abc import Callable
 
 from edanas.core.contracts import Calibration, ThresholdChoice, ThresholdSetter
@@ -130,6 +131,7 @@ class Budgeted(ThresholdSetter):
                 "max_macs, min_accuracy"
             )
         self.budget = parse_setting_budget(max_macs, min_accuracy)
+        self.max_macs = math.inf if max_macs is None else self.budget.limit
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
@@ -164,13 +166,14 @@ class Dynamic(ThresholdSetter):
         if horizon < MIN_HORIZON:
             raise ConfigError(f"{_SETTING}.horizon: found {horizon}; allowed: {MIN_HORIZON} samples or more")
         self.budget = parse_setting_budget(max_macs)
+        self.max_macs = self.budget.limit
         self.horizon = horizon
 
     def choose(self, calibration: Calibration) -> ThresholdChoice:
         """See `ThresholdSetter.choose`."""
         placed = calibration.scheme.placed
         costs_by_exit = exit_costs(calibration.costs, placed)
-        if message := unreachable_budget_message(self.budget, costs_by_exit, placed, loose=True):
+        if message := unreachable_budget_message(self.budget, costs_by_exit, placed):
             raise CandidateError(message)
         scheme = best_within_budget(self.budget, calibration)
         if self.budget.limit >= costs_by_exit[-1]:

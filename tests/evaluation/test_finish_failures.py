@@ -9,7 +9,13 @@ from finishings import RecordingExporter, candidates, rows
 from small_runs import RecordedBars
 
 from edanas.core.errors import CandidateError, ExportError, RunError
+from edanas.core.feasible import Feasibility
 from edanas.evaluation import network_trainer
+from edanas.evaluation.final_thresholds import FinalThresholds
+from edanas.thresholds.exit_shares import ExitShares
+from edanas.thresholds.nachos import NachosThresholds
+from edanas.thresholds.reject_options import Eero
+from edanas.thresholds.setters import Budgeted, Dynamic
 
 
 def test_a_finished_row_is_read_back_and_not_computed_again(finisher, monkeypatch):
@@ -89,6 +95,19 @@ def test_a_form_that_does_not_fit_is_reported_and_the_others_are_written(finishe
     early, static = (candidate.id for candidate in candidates())
     assert f"Network {early} is not exported by Running: no room for exits" in progress.lines
     assert any(f"Network {static}, eenn-0-{static}.kept weighs nothing" in line for line in progress.lines)
+
+
+def test_a_budget_above_the_cost_of_a_network_is_kept_and_reported_once(finisher):
+    finishing, progress = finisher(setter=Budgeted(max_macs="9G"), exporters=[]), RecordedLines()
+    finished, failures = finishing.finish(candidates(), "Finishing", progress)
+    assert (len(finished), failures) == (2, [])
+    assert sum("The budget of 9G MACs holds with all thresholds" in line for line in progress.lines) == 1
+    network = finishing.evaluator.network(candidates()[0])
+    for setter in (Dynamic, Eero, ExitShares, NachosThresholds):
+        thresholds = FinalThresholds(finishing.workbench, setter(max_macs="9G"), Feasibility())
+        assert thresholds.loose_budget(network)
+        thresholds = FinalThresholds(finishing.workbench, setter(max_macs="1k"), Feasibility())
+        assert not thresholds.loose_budget(network)
 
 
 @pytest.mark.parametrize(

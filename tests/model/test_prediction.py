@@ -207,6 +207,15 @@ def test_a_budget_that_cannot_be_held_is_refused(budget, message):
         next(edanas.stream(make_eenn((None, None)), undecided(3), hold_macs="5k"))
 
 
+def test_thresholds_stay_if_no_image_costs_more_than_the_budget():
+    network, progress = make_eenn((0.5, 0.5)), RecordedProgress()
+    answers = list(edanas.stream(network, undecided(9), hold_macs="100G", progress=progress))
+    assert answers == list(edanas.stream(network, undecided(9), hold_macs="none"))
+    remarks = [line for line in progress.events if "holds with all thresholds" in str(line)]
+    assert len(remarks) == 1
+    assert remarks[0].endswith("The thresholds do not move.")
+
+
 def test_a_damaged_description_of_a_holder_is_an_error():
     network = make_eenn((0.5, 0.5))
     network.description[HOLD] = {"exits": [0, 1]}

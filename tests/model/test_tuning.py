@@ -197,7 +197,6 @@ def test_every_separable_part_has_a_latency(network):
     ("options", "message"),
     [
         ({"max_macs": 1}, r"possible on these samples: .* MACs \(.*accuracy\) to"),
-        ({"max_macs": "100G"}, "max_macs: found 100G MACs; possible"),
         ({"min_accuracy": 1.0}, r"found 100\.00% accuracy; possible on these samples: at most"),
         ({"max_latency": "1us"}, "max_latency: found 0.001 ms; possible on these samples"),
         ({"max_latency": "1ms", "batch_size": 0}, "batch_size: found 0"),
@@ -235,6 +234,17 @@ def test_a_network_without_exits_has_no_accuracy_drop(network):
     single = trimmed_network(network, SelectionScheme((None,) * 4), 4)
     with pytest.raises(ConfigError, match="max_drop: the network has no early exits"):
         edanas.tune(single, SAMPLES, max_drop=0.1)
+
+
+@pytest.mark.parametrize("budget", [{"max_macs": "100G"}, {"max_latency": "1000s"}])
+def test_a_budget_above_the_largest_cost_is_kept_and_reported_once(network, budget):
+    labelled, unlabelled = copy.deepcopy(network), copy.deepcopy(network)
+    tuning = edanas.tune(labelled, SAMPLES, **budget)
+    assert tuning.accuracy.here == pytest.approx(brute_force(network)[:, 1].max())
+    other = edanas.retune(unlabelled, confidences(network), **budget)
+    assert other.after.shares[-1].here == 1
+    for each in (tuning, other):
+        assert sum("holds with all thresholds: a sample costs at most" in text for text in each.remarks) == 1
 
 
 def test_a_near_miss_of_the_unit(network):
@@ -305,7 +315,6 @@ def test_the_source_of_relative_strictness(network):
     ("options", "error", "message"),
     [
         ({"max_macs": 1}, ConfigError, "possible with the placed exits: .* .all samples exit at exit 1"),
-        ({"max_macs": "100G"}, ConfigError, "possible with the placed exits"),
         ({}, ConfigError, "budget: found none"),
         ({"shares": [0.5, 0.5]}, ConfigError, r"shares: found \[0.5, 0.5\]; allowed: 5 fractions"),
         ({"samples": np.zeros((20, 2))}, DataError, r"confidences: found shape \(20, 2\); allowed: \(S, 3\)"),

@@ -1,5 +1,6 @@
 """Contract of threshold setters: calibration samples -> thresholds of a finished network."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,6 +133,9 @@ class ThresholdSetter(ABC):
 
     assigns: ClassVar[bool] = False
     """True if the setter calls `Calibration.assigned`; the criterion must have the method `assign`."""
+
+    max_macs: float = math.inf
+    """Budget of executed multiply-adds per sample that the thresholds keep; infinite = no budget."""
 
     least_samples: int = 0
     """Smallest number of calibration samples with which the setter can succeed; runs check it at first."""
