@@ -77,7 +77,9 @@ class Finisher:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         stored = {each.id: read_row(self._path(each), progress) for each in candidates}
-        orders = _Orders(self, [each for each in candidates if stored[each.id] is None], drops or {}, timing)
+        # The dearest first: at the end, no worker then waits long for the others.
+        unfinished = sorted((c for c in candidates if stored[c.id] is None), key=self.macs, reverse=True)
+        orders = _Orders(self, unfinished, drops or {}, timing)
         results: dict[str, ResultRow | str] = {name: row for name, row in stored.items() if row is not None}
         with progress.task(label, orders.steps * len(candidates)) as bar:
             bar.advance(orders.steps * (len(candidates) - len(orders.candidates)))

@@ -16,7 +16,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -28,10 +27,11 @@ from edanas.core.contracts import Executor
 from edanas.core.contracts.running import Answer, Item
 from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import usable_cores
 from edanas.core.time_limits import StepLimits, TimeLimit, cpu_ticks
 from edanas.executors.answer_order import in_order
 from edanas.executors.shared_tensors import dumps
-from edanas.executors.worker_process import Worker, WorkerStart, start_worker
+from edanas.executors.worker_process import Worker, start_worker
 
 _Task = tuple[int, Any]
 
@@ -148,10 +148,15 @@ class Process(Executor):
             if any(worker.task for worker in self._pool):
                 self.close()
 
+    def start(self) -> None:
+        """See `Executor.start`: start all workers, but no more than there are cores."""
+        for _ in range(min(self.workers, usable_cores()) - len(self._pool)):
+            self._start_worker()
+
     def waiting_for(self) -> str:
         """See `Executor.waiting_for`."""
         now = time.monotonic()
-        busy = [worker for worker in list(self._pool) if worker.task is not None or not worker.ready]
+        busy = [each for each in list(self._pool) if each.task or not (each.ready or each.standby)]
         return ", ".join(
             f"worker process {worker.process.pid} for {now - worker.since:.0f} s"
             f"{' (candidate ' + name + ')' if (name := _name(worker.task)) else ''}"
@@ -168,14 +173,15 @@ class Process(Executor):
         self._pool.clear()
 
     def _ship(self, function: Callable[..., Any]) -> None:
-        """Pickle the function for the workers; kill workers that hold another function.
+        """Pickle the function for the workers, and let them load it; kill workers that hold another one.
 
         Raises:
             WorkerStartError: The function cannot be pickled.
         """
         if function is self._function:
             return
-        self.close()
+        if self._function is not None:
+            self.close()
         try:
             folder = self._new_folder()
             self._payload = folder / "function.pickle"
@@ -186,6 +192,10 @@ class Process(Executor):
                 f"({type(error).__name__}: {error}); use 'serial'"
             ) from error
         self._function = function
+        # A worker may have been killed while it waited, e.g. for lack of memory.
+        self._pool = [worker for worker in self._pool if (worker.process.exitcode or 0) >= 0]
+        for worker in self._pool:
+            worker.load(self._payload)
 
     def _new_folder(self) -> Path:
         """Return an empty folder for tensors that the workers share; an older one is deleted."""
@@ -199,15 +209,25 @@ class Process(Executor):
         """Send pending tasks to idle workers, and start workers for the other tasks, up to `workers`."""
         for worker in self._pool:
             if pending and worker.ready and worker.task is None:
-                worker.task, worker.since = pending.popleft(), time.monotonic()
-                with suppress(OSError):  # the worker died while idle; `_collect` removes it
-                    worker.connection.send_bytes(pickle.dumps(worker.task[1]))
+                worker.assign(pending.popleft())
         starting = sum(not worker.ready for worker in self._pool)
         for _ in range(min(len(pending) - starting, self.workers - len(self._pool))):
-            number = min(set(range(self.workers)) - {worker.number for worker in self._pool})
-            gpu = number // self._workers_per_gpu if self._workers_per_gpu else number
-            start = WorkerStart(self._payload, self.threads or torch.get_num_threads(), gpu)
-            self._pool.append(start_worker(start, number))
+            self._start_worker().load(self._payload)
+
+    def _start_worker(self) -> Worker:
+        """Start a worker with the lowest free number, which loads no function yet.
+
+        Raises:
+            WorkerStartError: The system starts no process.
+        """
+        number = min(set(range(self.workers)) - {worker.number for worker in self._pool})
+        gpu = number // self._workers_per_gpu if self._workers_per_gpu else number
+        try:
+            worker = start_worker(number, self.threads or torch.get_num_threads(), gpu)
+        except OSError as error:
+            raise WorkerStartError(f"executor: a worker of 'process' cannot start: {error}") from error
+        self._pool.append(worker)
+        return worker
 
     def _collect(self, pending: deque[_Task], answers: dict[int, Any], died: set[int]) -> None:
         """Wait for a message from any worker, and handle all messages that have arrived.

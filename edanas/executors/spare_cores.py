@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,9 @@ class SpareCores(Executor):
     def _answers_here(self, function: Callable[..., Any], source: _Numbered) -> _Numbered:
         """Yield the answers of this process until its time is over."""
         while self._left > 0 and (each := next(source, None)) is not None:
+            if self._left < PATIENCE / 2:
+                with suppress(WorkerStartError):
+                    self._process.start()
             start = time.monotonic()
             answer = next(iter(self._serial.run(function, [each[1]])))
             self._left -= time.monotonic() - start

@@ -1,15 +1,18 @@
 """Worker processes of the executor `process`: their start, their loop, and their end.
 
-A worker loads the function from a file, so that all workers start at the same time. It ends with its parent.
+A worker imports torch and edanas, then waits for the name of a file and loads the function from it. It ends
+with its parent.
 """
 
+import importlib
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
@@ -29,6 +32,7 @@ class Worker:
         process: The process.
         connection: The caller's end of the pipe to the process.
         number: Number of the worker, from 0; a worker that replaces another has its number.
+        standby: `True` until the process is told which function to load.
         ready: `True` once the process has loaded the function.
         task: The number and the item that the process works on; `None` while it is idle.
         since: The start of the task or of the process, on the clock of `time.monotonic`. Before any answer,
@@ -39,37 +43,40 @@ class Worker:
     process: SpawnProcess
     connection: Connection
     number: int
+    standby: bool = True
     ready: bool = False
     task: tuple[int, Any] | None = None
     since: float = field(default_factory=time.monotonic)
     ticks: int | None = None
 
+    def load(self, payload: Path) -> None:
+        """Let the process load the function from a file, without waiting for it."""
+        self.standby, self.since, self.ticks = False, time.monotonic(), None
+        self.send(payload)
 
-@dataclass(frozen=True)
-class WorkerStart:
-    """The start of a worker process.
+    def assign(self, task: tuple[int, Any]) -> None:
+        """Send a task to the process."""
+        self.task, self.since = task, time.monotonic()
+        self.send(task[1])
 
-    Args:
-        payload: The file with the pickle of the function.
-        threads: Number of torch's threads.
-        gpu: Number of the GPU on which the worker computes, if there are GPUs.
-    """
-
-    payload: Path
-    threads: int
-    gpu: int
+    def send(self, value: Any) -> None:
+        """Send an object to the process; if the process is dead, its closed pipe shows that later."""
+        with suppress(OSError):
+            self.connection.send_bytes(pickle.dumps(value))
 
 
-def start_worker(start: WorkerStart, number: int) -> Worker:
+def start_worker(number: int, threads: int, gpu: int) -> Worker:
     """Start a worker process without waiting for it.
 
     Args:
-        start: The file of the function, and the threads and GPU of the worker.
         number: Number of the worker.
+        threads: Number of torch's threads.
+        gpu: Number of the GPU on which the worker computes, if there are GPUs.
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, start), daemon=True)
+    modules = [name for name in sys.modules if name.startswith("edanas.")]
+    process = context.Process(target=_serve, args=(theirs, threads, gpu, modules), daemon=True)
     with _sigint_blocked():
         process.start()
     # The worker's end must be open only in the worker, so that the death of the worker closes the pipe.
@@ -92,25 +99,32 @@ def _sigint_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection, start: WorkerStart) -> None:
+def _serve(connection: Connection, threads: int, gpu: int, modules: Sequence[str]) -> None:
     """Run a worker process: the target of the processes that `start_worker` makes."""
     # Ctrl-C reaches all processes; only the parent reacts to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    assign_gpu(start.gpu)
-    with computing(start.threads):
-        _answer(connection, start.payload)
+    assign_gpu(gpu)
+    with computing(threads):
+        for name in modules:
+            with suppress(ImportError):
+                importlib.import_module(name)
+        _answer(connection)
 
 
-def _answer(connection: Connection, payload: Path) -> None:
+def _answer(connection: Connection) -> None:
     """Unpickle the function and confirm it; then apply it to each item from the pipe, and send each answer.
 
-    The loop ends when the pipe is closed. Each message sent is a pair: (True, answer), where the confirmation
-    has `None` as its answer, or (False, error as text). If the function cannot be unpickled, the error is the
-    only message.
+    The first message in the pipe is the path of the function's file. The loop ends when the pipe is closed.
+    Each message sent is a pair: (True, answer), where the confirmation has `None` as its answer, or (False,
+    error as text). If the function cannot be unpickled, the error is the only message.
     """
     try:
-        function = pickle.loads(payload.read_bytes())  # noqa: S301 - bytes of our own parent
+        payload: Path = pickle.loads(connection.recv_bytes())  # noqa: S301 - bytes of our own parent
+    except EOFError:
+        return
+    try:
+        function = pickle.loads(payload.read_bytes())  # noqa: S301 - as above
     except Exception as error:
         connection.send_bytes(_reply((False, f"{type(error).__name__}: {error}")))
         return

@@ -273,6 +273,7 @@ def _execute(
     if plan is None and (sentence := long_run_sentence(expected_seconds(composition, settings))):
         progress.say(sentence)
     host.notify("edanas_run_started", settings=plain_settings, folder=folder)
+    composition.executor.start()
     with times.timed("preparing the evaluation"):
         if plan is not None:
             train_in_time(plan, composition, progress)

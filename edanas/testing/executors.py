@@ -14,7 +14,8 @@ A run that reaches its time limit still processes these items.
 
 
 def check_executor(executor: Executor) -> None:
-    """Check an executor against its contract: order of results, items on demand, exceptions, and closing.
+    """Check an executor against its contract: early start, order of results, items on demand, exceptions,
+    and closing.
 
     Args:
         executor: An executor that has not run anything; the suite closes it at the end.
@@ -30,6 +31,7 @@ def check_executor(executor: Executor) -> None:
         >>> check_executor(Serial())
     """
     try:
+        executor.start()
         # The order has one change of the function only, since a change may start new workers.
         _check_order(executor)
         _check_demand(executor)

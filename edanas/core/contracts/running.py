@@ -145,6 +145,12 @@ class Executor(ABC):
             ConfigError: It cannot, e.g. because no cluster answers.
         """
 
+    def start(self) -> None:  # noqa: B027 - workers may start with the first call of `run`
+        """Start workers of this machine before their function is known; a run calls it before it trains.
+
+        The workers then import their libraries while the supernet is trained.
+        """
+
     def waiting_for(self) -> str:
         """Return the items in progress as text, for a line about a run without progress; empty by default."""
         return ""
