@@ -14,10 +14,13 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from edanas.core.contracts import ExitInsight, SurrogateModel
 from edanas.core.errors import EdanasError
-from edanas.surrogates.arrays import Array, at_least, training_set
+from edanas.surrogates.arrays import Array, at_least, newest_and_spread, training_set
 
 MANY = 300
 """Number of samples from which on at most five folds are used."""
+
+MOST = 2000
+"""Largest number of samples on which models compete; on more, tau hardly differs."""
 
 
 def kendall_tau(predicted: Array, actual: Array) -> float:
@@ -44,7 +47,8 @@ class AdaptiveSwitching(SurrogateModel):
     Kendall's tau of a model is computed in each fold. The score of the model is the mean of tau over the
     folds minus its standard deviation. The model with the largest score wins, or the first model if scores
     are equal. The winner is fitted again on all samples. With fewer than four samples, there is no
-    cross-validation, and all scores are 0.
+    cross-validation, and all scores are 0. With more than 2,000, models compete on the newest 1,000 and on
+    1,000 spread among the others.
 
     After `fit`, the attribute `chosen` is the name of the winner. The attribute `tau` is Kendall's tau of the
     winner over all held-out predictions. The attributes `scores` and `failures` hold the scores of the models
@@ -102,7 +106,9 @@ class AdaptiveSwitching(SurrogateModel):
         with _thread_pools().limit(limits=1):
             return self._model.predict(genomes)
 
-    def _compete(self, X: Array, y: Array) -> None:
+    def _compete(self, genomes: Array, values: Array) -> None:
+        few = newest_and_spread(len(values), MOST)
+        X, y = genomes[few], values[few]
         folds = split_folds(len(y), self.folds, self.seed, self._backbones(X))
         self.scores: dict[str, float] = {}
         self.failures: dict[str, str] = {}
@@ -118,7 +124,7 @@ class AdaptiveSwitching(SurrogateModel):
                 by_fold = [kendall_tau(result[fold], y[fold]) for fold in folds] or [0.0]
                 self.scores[name] = float(np.mean(by_fold) - np.std(by_fold))
                 taus[name] = kendall_tau(result, y) if folds else 0.0
-        self.chosen, self._model = self._refit(X, y)
+        self.chosen, self._model = self._refit(genomes, values)
         self.tau = taus[self.chosen]
 
     def _held_out(

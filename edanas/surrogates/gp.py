@@ -87,7 +87,10 @@ class GP(SurrogateModel):
     def predict(self, genomes: Array) -> Array:
         """See `SurrogateModel.predict`: the posterior mean."""
         X = self._inputs(np.asarray(genomes, dtype=np.float64))
-        return self._outputs.back(self._mean + self._covariance(X, self._X, self.theta) @ self._weights)
+        # The trend is linear, so that its part of the covariance is not needed as a matrix.
+        covariance = np.exp(-self.theta * squared_distances(X, self._X))
+        trend = X @ (self.slope_variance * (self._weights @ self._X))
+        return self._outputs.back(self._mean + covariance @ self._weights + trend)
 
     def cross_validate(self, genomes: Array, values: Array, folds: Sequence[Indices]) -> Array:
         """See `SurrogateModel.cross_validate`.
