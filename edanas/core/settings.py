@@ -256,10 +256,12 @@ class TrainingSettings:
         0,
         minimum=0,
     )
-    sync_batch_norm: bool = setting(
-        "BatchNorm in a supernet's training by several processes: true = statistics of the whole batch, as "
-        "in one process; false = of each process's part, without the exchange.",
-        default=True,
+    sync_batch_norm: str = setting(
+        "BatchNorm in a supernet's training by several processes: `always` = statistics of the whole batch, "
+        "as in one process; `never` = of each process's part, without the exchange; `auto` = of the whole "
+        "batch on GPUs, and where a part has fewer than 16 samples.",
+        "auto",
+        choices=("auto", "always", "never"),
     )
     optimizer: str = setting("Optimizer: `adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
     learning_rate: float = setting("Peak learning rate.", 0.003, above=0)

@@ -14,8 +14,7 @@ A run that reaches its time limit still processes these items.
 
 
 def check_executor(executor: Executor) -> None:
-    """Check an executor against its contract: early start, order of results, items on demand, exceptions,
-    and closing.
+    """Check an executor against its contract: start, order of results, items on demand, exceptions, end.
 
     Args:
         executor: An executor that has not run anything; the suite closes it at the end.

@@ -48,7 +48,7 @@ from edanas.training.phase_plan import Moment, PhasePlan
 from edanas.training.precision import compute_precision
 from edanas.training.ranks import present
 from edanas.training.steps import derive_seed, learning_rate, scheme_module, update
-from edanas.training.synchronised_norm import SynchronisedNorm
+from edanas.training.synchronised_norm import SynchronisedNorm, synchronises
 
 _CACHED_KERNELS = 8192
 """Size of the cache of CPU kernels.
@@ -197,7 +197,7 @@ class SandwichTraining(Training):
         """See `ExitBatch.costs`; those of the largest backbone, for all backbones."""
         self.ranks = present()
         self.batches.divide(self.ranks)
-        self._synchronises = self.ranks.count > 1 and settings.sync_batch_norm
+        self._synchronises = synchronises(settings, self.ranks.count, self.device)
         # A compiled stage would normalise with the statistics of its process.
         backend = None if self._synchronises else backend_for(self.device)
         self.kernels = CompiledStages(network.parts, (self.largest, self.smallest), backend)

@@ -7,7 +7,30 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
+from edanas.core.settings import TrainingSettings
 from edanas.training.ranks import Ranks
+
+FEWEST = 16
+"""Number of samples from which on the statistics of a process's part of a batch suffice on a CPU."""
+
+
+def synchronises(settings: TrainingSettings, processes: int, device: torch.device) -> bool:
+    """Return true if BatchNorm has the statistics of all processes; see `TrainingSettings.sync_batch_norm`.
+
+    On CPUs, sums over processes take longer than the layers.
+
+    Args:
+        settings: The settings of the training.
+        processes: Number of processes.
+        device: The device of the training.
+
+    Example:
+        >>> synchronises(TrainingSettings(batch_size=128), 2, torch.device("cpu"))
+        False
+    """
+    if processes == 1 or settings.sync_batch_norm != "auto":
+        return processes > 1 and settings.sync_batch_norm == "always"
+    return device.type != "cpu" or settings.batch_size < FEWEST * processes
 
 
 class SynchronisedNorm(TorchFunctionMode):

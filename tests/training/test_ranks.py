@@ -1,6 +1,7 @@
 """Training by several processes: the weights of one process, and the same decisions in all."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from edanas.core.launched import Place
 from edanas.core.progress import Silent
 from edanas.training.ranks import Ranks
 from edanas.training.steps import Batches
-from edanas.training.synchronised_norm import SynchronisedNorm
+from edanas.training.synchronised_norm import SynchronisedNorm, synchronises
 
 ROUNDING = 2e-4
 """Largest difference of a weight after 20 steps.
@@ -153,3 +154,20 @@ def test_a_batch_is_divided_into_parts_whose_gradients_add_up(limit, sizes, tmp_
     images, labels = next(each.batches.epoch(torch.Generator().manual_seed(0)))
     assert each.make_step(images, labels) == pytest.approx(1 / 5)
     assert shares == [(size, size / 32) for size in sizes]
+
+
+@pytest.mark.parametrize(
+    ("choice", "processes", "device", "expected"),
+    [
+        ("always", 1, "cpu", False),
+        ("always", 2, "cpu", True),
+        ("never", 2, "cuda", False),
+        ("auto", 1, "cuda", False),
+        ("auto", 2, "cuda", True),
+        ("auto", 2, "cpu", False),
+        ("auto", 3, "cpu", True),
+    ],
+)
+def test_only_gpus_and_small_parts_synchronise_by_default(choice, processes, device, expected):
+    settings = replace(SETTINGS_20, sync_batch_norm=choice, batch_size=32)
+    assert synchronises(settings, processes, torch.device(device)) is expected
