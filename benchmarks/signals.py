@@ -6,9 +6,10 @@
 FILE holds series `x` (N, C, L) and classes `y`. The first `--train` samples are the official training part.
 The rest is the test part, which each method sees once. `edanas` prints the early-exit network with the
 highest validation accuracy of each seed, and then the medians. Beside it stands the cheapest single-exit
-network, cut ones included, that is as accurate on the validation part. `rivals` needs the package `aeon`, and
-prints accuracy, seconds of prediction and multiply-adds a series. Those of ROCKET are the weights of all
-kernels at each position, those of DTW the cells for each training series; nothing limits the warping.
+network, cut ones included, that is as accurate on the validation part, or else the most accurate one.
+`rivals` needs the package `aeon`, and prints accuracy, seconds of prediction and multiply-adds a series.
+Those of ROCKET are the weights of all kernels at each position, those of DTW the cells for each training
+series; nothing limits the warping.
 """
 
 import argparse
@@ -45,10 +46,10 @@ def edanas_runs(arrays: Arrays, seeds: list[int], seconds: float, out: Path, pre
         )
         rows = result.early_exit or result.single_exit
         best = max(rows, key=lambda row: (row.validation_accuracy, -row.executed_macs))
-        rivals = [
-            row for row in result.single_exit if row.validation_accuracy >= best.validation_accuracy
-        ] or list(result.single_exit)
-        rival = min(rivals, key=lambda row: row.executed_macs, default=best)
+        singles = [*result.single_exit, *([] if result.single_exit else [best])]
+        aim = min(best.validation_accuracy, max(row.validation_accuracy for row in singles))
+        accurate = [row for row in singles if row.validation_accuracy >= aim]
+        rival = min(accurate, key=lambda row: row.executed_macs)
         share = best.executed_macs / rival.executed_macs
         figures.append(
             (best.test_accuracy, best.executed_macs, rival.test_accuracy, rival.executed_macs, share)
