@@ -61,7 +61,7 @@ class AttemptResult(NamedTuple):
     Args:
         outcome: Metrics of the candidate, or the reason for the failure.
         seconds: Duration of the attempt.
-        profile: Exit profile of the candidate; `None` if the evaluation failed or keeps no profiles.
+        profile: Packed exit profile of the candidate; `None` if the evaluation failed or keeps no profiles.
         partial: Metrics at the end of each rung of the training but the last.
         stopped: True if the training ended early, at the last rung of `partial`.
     """

@@ -341,7 +341,8 @@ class Engine:
         else:
             self._rungs.replay(None)
         self.archive.append(evaluation, genome)
-        self._ledger.add(genome, evaluation, packed.opened if packed else None)
+        profile = packed.opened if packed and self._ledger.reads_profiles else None
+        self._ledger.add(genome, evaluation, profile)
         bar.advance(1, "" if evaluation.ok else f"{candidate.id} failed: {evaluation.error}")
         self.notify(EVALUATED, evaluation=evaluation)
 

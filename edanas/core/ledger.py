@@ -76,6 +76,11 @@ class Ledger:
     def __len__(self) -> int:
         return len(self.evaluations)
 
+    @property
+    def reads_profiles(self) -> bool:
+        """True if the values of an evaluation depend on its exit profile: thresholds are continuous."""
+        return self._front is not None
+
     def rows(self, iteration: int) -> list[int]:
         """Return the indices in `evaluations` of an iteration's evaluations."""
         return [i for i, e in enumerate(self.evaluations) if e.iteration == iteration]
@@ -89,7 +94,7 @@ class Ledger:
         """
         result = AttemptResult(reason(answer), 0.0, None) if isinstance(answer, CandidateError) else answer
         outcome, seconds, packed = result[:3]
-        profile = packed.opened if packed and self._front else None
+        profile = packed.opened if packed and self.reads_profiles else None
         if isinstance(outcome, Metrics):
             try:
                 violation = float(self._measured(candidate, outcome, profile).violations.min())
@@ -104,7 +109,8 @@ class Ledger:
         Args:
             genome: Canonical genome (D,) of the candidate.
             evaluation: The evaluation.
-            profile: Exit profile of the candidate; `None` if the evaluation keeps none.
+            profile: Exit profile of the candidate; `None` if the evaluation keeps none, or if
+                `reads_profiles` is false.
         """
         worth = self._measured(evaluation.candidate, evaluation.metrics, profile)
         self.evaluations.append(evaluation)

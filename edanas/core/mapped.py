@@ -112,7 +112,8 @@ def _rows(samples: "torch.Tensor") -> int:
 def released(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a mapped array whose pages leave the resident memory of the process as long as it exists.
 
-    An array in memory, or one of `LARGEST` bytes and less, is returned as it is.
+    An array in memory, or one of `LARGEST` bytes and less, is returned as it is. Changes of an array of mode
+    `c` are lost.
     """
     mapping = getattr(array, "_mmap", None)
     if isinstance(mapping, mmap.mmap) and array.nbytes > LARGEST and hasattr(mapping, "madvise"):

@@ -242,8 +242,8 @@ def choice_sentences(surveyed: Survey, settings: Settings, sides: Sequence[int])
     gigabytes = surveyed.images * _channels(surveyed) * max(sides) ** 2 / 1e9
     if gigabytes >= 1 and not surveyed.length:
         sentences.append(
-            f"The run keeps all {kind} in files under EDANAS_HOME, and few of them in memory: about "
-            f"{gigabytes:.1f} GB, and up to three times as much while it decodes and splits them."
+            f"The run keeps few {kind} in memory at a time, and all {kind} in files under EDANAS_HOME: "
+            f"about {gigabytes:.1f} GB, and up to three times as much during decoding and splitting."
         )
     small_parts = [part for part in ("calibration", "validation") if part in parts]
     if any(parts[part] < FEW for part in small_parts):

@@ -104,7 +104,8 @@ def _write(decoded: Decoded, path: Path) -> None:
 def _read(path: Path) -> tuple[torch.Tensor, tuple[str, ...]] | None:
     """Return the images and remarks in a cache file; `None` if the file is absent or damaged.
 
-    The images are mapped from the file. Changes of them stay in memory.
+    The images are mapped from the file and must not be changed: above `edanas.core.mapped.LARGEST` bytes,
+    changes are lost when `release` drops the pages.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -122,7 +122,7 @@ def _listed(labels: Any, name: str) -> Iterable[Any]:
     if hasattr(labels, "toarray"):
         raise DataError(f"{name}: found a sparse {type(labels).__name__}; allowed: one label for each sample")
     if any(hasattr(labels, each) for each in ("detach", "to_numpy", "dtype")):
-        return _rows_of(labels if isinstance(labels, np.ma.MaskedArray) else as_array(labels), name)
+        return _rows_of(labels if isinstance(labels, np.ndarray) else as_array(labels), name)
     if isinstance(labels, str | bytes | Set | Mapping) or not hasattr(labels, "__len__"):
         raise DataError(f"{name}: found {type_of(labels)}; allowed: one label for each sample")
     return list(labels)

@@ -33,7 +33,7 @@ def as_array(value: Any) -> npt.NDArray[Any]:
         )
     if isinstance(value, np.ma.MaskedArray):
         return _unmasked(value)
-    if hasattr(value, "to_numpy"):
+    if hasattr(value, "to_numpy") and not hasattr(value, "to_pylist"):  # pyarrow's refuses lists and gaps
         value = value.to_numpy()
     try:
         array = np.asarray(value)
@@ -43,7 +43,7 @@ def as_array(value: Any) -> npt.NDArray[Any]:
 
 
 def is_missing(value: Any) -> bool:
-    """Return True for `None` and for the missing value of pandas.
+    """Return True for `None` and for the missing values of pandas, `NA` and `NaT`.
 
     Example:
         >>> is_missing(None), is_missing(float("nan"))

@@ -17,7 +17,7 @@ from edanas.exits.decisions import decision_costs
 from edanas.model.anatomy import Anatomy
 
 _MOST_ANATOMIES = 512
-"""Number of cached anatomies; a search needs the costs of few backbones at a time, but needs them often."""
+"""Largest number of cached anatomies; a search often needs the costs of few backbones at a time."""
 
 
 class CostBook:

@@ -197,7 +197,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         fronts=fronts,
         objectives=objectives,
         limits=limits,
-        executor=make("executor", _executor(settings.executor, workbench)),
+        executor=_executor(make, settings.executor, workbench),
         setter=setter,
         exporters=tuple(exporter for _, exporter in exporters),
         remarks=(
@@ -211,12 +211,13 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     )
 
 
-def _executor(chosen: Component, workbench: Workbench) -> Component:
-    """Return the executor of a run: without `auto` where another process would disturb this one."""
+def _executor(make: Callable[..., Any], chosen: Component, workbench: Workbench) -> Executor:
+    """Return the executor of a run: `serial` for `auto` where another process would disturb this one."""
+    executor: Executor = make("executor", chosen)
     alone = workbench.device.type != "cpu" or any(not meter.counted for meter in workbench.meters)
-    if chosen.name != "auto" or not alone:
-        return chosen
-    return Component("serial", {name: each for name, each in chosen.options.items() if name == "timeout"})
+    if chosen.name == "auto" and alone:
+        executor = make("executor", Component("serial", {"timeout": executor.timeout}))
+    return executor
 
 
 def _exporters(settings: Settings) -> tuple[Component, ...]:

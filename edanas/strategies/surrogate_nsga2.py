@@ -135,7 +135,8 @@ class SurrogateNsga2(Remembering):
             chosen = self._most_gain(predict, values, count)
         if len(chosen) < count:
             near = np.concatenate([self._space.neighbours(genome) for genome in front])
-            near = self._allowed(near[unseen(near, {row.tobytes() for row in chosen})])
+            held = self._history.held | {row.tobytes() for row in chosen}
+            near = self._allowed(near[unseen(near, held)])
             if len(near) > _NEIGHBOURS:
                 near = near[rng.choice(len(near), _NEIGHBOURS, replace=False)]
             chosen = np.concatenate([chosen, self._spread(near, predict, values, count - len(chosen))])

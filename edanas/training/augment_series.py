@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 SHIFT = 0.125
-"""Largest shift, as a share of the length of a series."""
+"""Largest shift, as a share of the length of a series without its padding."""
 NOISE = 0.1
 """Largest standard deviation of the noise of `jitter`, where that of a channel is 1."""
 SCALING = 0.1
@@ -23,7 +23,7 @@ PACE = 0.25
 KNOTS = 5
 """Number of equally distant times at which `warp` draws a pace."""
 ERASED = 0.2
-"""Length of the erased part, as a share of the length of a series."""
+"""Length of the erased part, as a share of the length of a series without its padding."""
 
 
 def augment_series(series: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
@@ -32,6 +32,7 @@ def augment_series(series: torch.Tensor, names: Collection[str], generator: torc
     `shift`, `warp` (a changing pace) and `flip` (time reversed) change the times; values at the ends repeat.
     `rotate` turns the first three channels, the axes of a sensor. `scale` has a factor for each channel,
     `jitter` adds noise of a random strength to each series. `erase` sets a part to the mean of the channel.
+    Shifts and erased parts are shares of a series without its padding.
 
     Args:
         series: Batch of B normalised series (B, C, 1, L), float, NaN at padding.
@@ -61,7 +62,7 @@ def augment_series(series: torch.Tensor, names: Collection[str], generator: torc
     if "erase" in names:
         hole = max(1, round(length * ERASED))
         start = torch.randint(0, length - hole + 1, (count, 1), generator=generator)
-        positions = torch.arange(length)
+        positions = torch.arange(length) * (length / (_last(series) + 1))
         inside = ((positions >= start) & (positions < start + hole))[:, None, None].to(device)
         series = torch.where(inside & ~series.isnan(), torch.zeros_like(series), series)
     return series
@@ -71,10 +72,10 @@ def _moved(series: torch.Tensor, names: Collection[str], generator: torch.Genera
     """Return series read at other times, between the values linearly; padding stays."""
     count, channels, _, length = series.shape
     padded = series[:, :1].isnan()
-    last = ((~padded).sum(3).view(count, 1) - 1).clamp(min=0).cpu()
+    last = _last(series)
     times = torch.arange(length, dtype=torch.float32).expand(count, length)
     if "warp" in names:
-        times = _read_within(_warped(count, length, generator), last) * last
+        times = _compressed(_warped(count, length, generator), last) * last
     if "flip" in names:
         mirrored = torch.randint(0, 2, (count, 1), generator=generator).bool()
         times = torch.where(mirrored, last - times, times)
@@ -91,6 +92,11 @@ def _moved(series: torch.Tensor, names: Collection[str], generator: torch.Genera
     return moved.masked_fill(padded, torch.nan)
 
 
+def _last(series: torch.Tensor) -> torch.Tensor:
+    """Return the position (B, 1) of the last value of each series before its padding, on the CPU."""
+    return ((~series[:, 0, 0].isnan()).sum(1, keepdim=True) - 1).clamp(min=0).cpu()
+
+
 def _warped(count: int, length: int, generator: torch.Generator) -> torch.Tensor:
     """Return increasing times (count, length) from 0 to 1, at a pace that is smooth between random knots."""
     knots = (PACE * torch.randn(count, 1, KNOTS, generator=generator)).exp()
@@ -99,13 +105,13 @@ def _warped(count: int, length: int, generator: torch.Generator) -> torch.Tensor
     return times / times[:, -1:].clamp(min=1e-9)
 
 
-def _read_within(paces: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
-    """Return the rows of `paces` (B, L), compressed to end at the positions `last` (B, 1)."""
-    end = paces.shape[1] - 1
-    places = (torch.arange(end + 1) * end / last.clamp(min=1)).clamp(max=end)
+def _compressed(times: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """Return rows of times (B, L), compressed in position: the last time is at position `last` (B, 1)."""
+    end = times.shape[1] - 1
+    places = (torch.arange(end + 1) * (end / last.clamp(min=1))).clamp(max=end)
     below = places.long()
     above = (below + 1).clamp(max=end)
-    return torch.lerp(paces.gather(1, below), paces.gather(1, above), places - below)
+    return torch.lerp(times.gather(1, below), times.gather(1, above), places - below)
 
 
 def _rotations(count: int, generator: torch.Generator) -> torch.Tensor:

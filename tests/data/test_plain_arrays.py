@@ -38,6 +38,27 @@ def test_missing_values_are_nan_and_numbers_stay(values, expected):
     np.testing.assert_array_equal(array, np.array(expected)[0])
 
 
+class Column(list):
+    """A column of pyarrow, whose `to_numpy` refuses to copy lists and gaps."""
+
+    to_pylist = list.copy
+
+    def to_numpy(self):
+        raise ValueError("Needed to copy, but zero_copy_only was True")
+
+
+def test_columns_of_pyarrow_are_copied():
+    assert samples_of(Column([[1.0, 2.0], [3.0, None]]))[0].tolist() == [1.0, 2.0]
+    np.testing.assert_array_equal(as_array(Column([1.0, None])), [1.0, np.nan])
+
+
+def test_labels_in_objects_keep_their_types():
+    for labels in ([True, None], [2**60 + 1, None], ["a", None]):
+        assert plain_labels(np.array(labels, dtype=object)) == labels
+    with pytest.raises(DataError, match="found numbers and booleans"):
+        ClassLabels.of(np.array([True, 5], dtype=object))
+
+
 def test_whole_numbers_in_objects_stay_whole():
     assert as_array(np.array([1, 2], dtype=object)).dtype.kind == "i"
 

@@ -15,7 +15,7 @@ from edanas.evaluation.shared import SharedEvaluation
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.manager import Plugin, load_plugins
 from edanas.plugins.registry import Registry
-from edanas.run.compose import compose, make_space, surrogate_factory
+from edanas.run.compose import _executor, compose, make_space, surrogate_factory
 from edanas.run.execution import run
 from edanas.run.layers import check_names, layered_settings
 from edanas.supernets.ofa_mbv3 import OFAMobileNetV3Provider
@@ -367,3 +367,21 @@ def test_the_same_settings_make_the_same_search(registry, tmp_path):
 def test_checked_names_can_all_be_made(registry):
     for preset in ("quick", "paper", "best", "cifar"):
         check_names(registry, settled(registry, {"preset": preset}))
+
+
+@pytest.mark.parametrize(
+    ("device", "counted", "name"), [("cpu", True, "auto"), ("cpu", False, "serial"), ("cuda", True, "serial")]
+)
+def test_no_worker_disturbs_a_gpu_or_a_measurement(registry, device, counted, name):
+    bench = types.SimpleNamespace(
+        device=torch.device(device), meters=[types.SimpleNamespace(counted=counted)]
+    )
+
+    def executor(**options):
+        chosen = Component("auto", options)
+        return _executor(lambda kind, each: registry.create(kind, each.name, each.options), chosen, bench)
+
+    assert isinstance(executor(timeout=5.0), registry.entry("executor", name).factory)
+    assert executor(timeout=5.0).timeout == 5.0
+    with pytest.raises(ConfigError, match=r"executor\.workers: found 9; allowed: 1 to 4"):
+        executor(workers=9)

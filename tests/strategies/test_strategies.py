@@ -268,6 +268,20 @@ def test_the_unguided_share_of_a_batch_ignores_surrogates() -> None:
     assert len(asked(0.0) & asked(1.0)) <= 2
 
 
+def test_a_large_batch_has_all_neighbours_that_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = large_space()
+    genomes, values = archive(space, 30)
+    best = non_dominated(values)
+    near = np.unique(np.concatenate([space.neighbours(genome) for genome in genomes[best]]), axis=0)
+    rest = np.array([row for row in near[20:] if not (genomes[best] == row).all(axis=1).any()])
+    monkeypatch.setattr("edanas.strategies.surrogate_nsga2._NEIGHBOURS", 30)
+    strategy = started(lambda: SurrogateNsga2(2, 1, choice="spread", unguided=0.0), space)
+    worst = np.full((len(rest), 2), values.max())
+    strategy.tell(np.concatenate([genomes[best], rest]), np.concatenate([values[best], worst]))
+    batch = {row.tobytes() for row in encoded(space, strategy.ask(25))}
+    assert {row.tobytes() for row in near[:20]} <= batch
+
+
 def test_random_search_samples_every_choice_alike() -> None:
     space = large_space()
     genomes = encoded(space, started(RandomSearch, space, initial=2000).initial())

@@ -49,6 +49,17 @@ def test_a_warped_ramp_still_rises_from_end_to_end(padding: int) -> None:
     assert (warped - plain).abs().max() < 2
 
 
+@pytest.mark.parametrize("length", [50, 1000, 20000])
+def test_a_fifth_of_a_series_is_erased_however_much_is_padded(length: int) -> None:
+    series = torch.ones(64, 1, 1, length)
+    padded = series.masked_fill(torch.arange(length) >= 50, torch.nan)
+    changed = augment_series(padded, ["erase"], torch.Generator().manual_seed(0))
+    erased = (changed[..., :50] == 0).sum(3)
+    assert ((erased >= 9) & (erased <= 11)).all()
+    whole = augment_series(series, ["erase"], torch.Generator().manual_seed(0))
+    assert (whole == 0).sum(3).eq(length // 5).all()
+
+
 def test_equal_generators_give_equal_series_through_the_common_entry() -> None:
     first, second = (augment(padded_batch(), NAMES, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(first.nan_to_num(), second.nan_to_num())

@@ -98,8 +98,9 @@ def disagreement_text(row: ResultRow) -> str:
     right, wrong = (NONE if figure is None else f"{figure:.2f}" for figure in figures)
     return (
         "Disagreement of the exits, with mean 0 and deviation 1 on training samples: "
-        f"{right} on samples that the last exit classifies correctly, {wrong} on the others. An early exit "
-        f"is correct and the last exit wrong on {percent(row.disagreement.get('overthinking'))}% of them."
+        f"{right} on samples that the last exit classifies correctly, {wrong} on the other samples. An early "
+        f"exit is correct and the last exit wrong on {percent(row.disagreement.get('overthinking'))}% of the "
+        "samples."
     )
 
 
@@ -109,7 +110,8 @@ def failure_prediction_text(row: ResultRow) -> str:
         return ""
     return (
         f"Failure prediction (EEFP): {row.failure_prediction:.2f}; 1 = confidences separate the samples for "
-        "which an early exit is right, or all later exits are wrong, from the others; 0.5 = not at all."
+        "which an early exit is right, or all later exits are wrong, from the other samples; 0.5 = "
+        "not at all."
     )
 
 
