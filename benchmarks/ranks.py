@@ -66,7 +66,7 @@ def training(batch: int, *, synchronised: bool, folder: Path) -> SandwichTrainin
         "training.batch_size": batch,
         "training.epochs": 100,
         "training.precision": "fp32",
-        "training.sync_batch_norm": "always" if synchronised else "never",
+        "training.sync_batch_norm": synchronised,
     }
     torch.manual_seed(0)
     return SandwichTraining(

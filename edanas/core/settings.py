@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from edanas.core.amounts import SCALES
 from edanas.core.convert import Limits, Place, Written, as_toml
@@ -256,12 +256,11 @@ class TrainingSettings:
         0,
         minimum=0,
     )
-    sync_batch_norm: str = setting(
-        "BatchNorm in a supernet's training by several processes: `always` = statistics of the whole batch, "
-        "as in one process; `never` = of each process's part, without the exchange; `auto` = of the whole "
-        "batch on GPUs, and where a part has fewer than 16 samples.",
-        "auto",
-        choices=("auto", "always", "never"),
+    sync_batch_norm: bool | Literal["auto"] = setting(
+        "BatchNorm in a supernet's training by several processes: true = statistics of the whole batch, as "
+        "in one process; false = of each process's part, without the exchange; `auto` = true on GPUs, and "
+        "where a part has fewer than 16 samples.",
+        default="auto",
     )
     optimizer: str = setting("Optimizer: `adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
     learning_rate: float = setting("Peak learning rate.", 0.003, above=0)

@@ -28,9 +28,9 @@ def synchronises(settings: TrainingSettings, processes: int, device: torch.devic
         >>> synchronises(TrainingSettings(batch_size=128), 2, torch.device("cpu"))
         False
     """
-    if processes == 1 or settings.sync_batch_norm != "auto":
-        return processes > 1 and settings.sync_batch_norm == "always"
-    return device.type != "cpu" or settings.batch_size < FEWEST * processes
+    if processes > 1 and settings.sync_batch_norm == "auto":
+        return device.type != "cpu" or settings.batch_size < FEWEST * processes
+    return processes > 1 and bool(settings.sync_batch_norm)
 
 
 class SynchronisedNorm(TorchFunctionMode):

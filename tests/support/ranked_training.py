@@ -13,7 +13,7 @@ from edanas.training.ranks import joined
 from edanas.training.sandwich import SandwichTraining
 
 SETTINGS_20 = replace(
-    SETTINGS, epochs=10, augment=(), optimizer="sgd", learning_rate=2e-4, sync_batch_norm="always"
+    SETTINGS, epochs=10, augment=(), optimizer="sgd", learning_rate=2e-4, sync_batch_norm=True
 )
 """Twenty steps. AdamW would turn the rounding of a gradient that is 0 into a full step."""
 
@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
             ("whole", 20, {}),
             ("half", 2, {}),
             ("parts", 2, {"micro_batch_size": 8}),
-            ("own", 2, {"sync_batch_norm": "never"}),
+            ("own", 2, {"sync_batch_norm": False}),
         ):
             each = training(folder / f"{name}.pt", **changes)
             if ranks.leads:

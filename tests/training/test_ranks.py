@@ -159,9 +159,9 @@ def test_a_batch_is_divided_into_parts_whose_gradients_add_up(limit, sizes, tmp_
 @pytest.mark.parametrize(
     ("choice", "processes", "device", "expected"),
     [
-        ("always", 1, "cpu", False),
-        ("always", 2, "cpu", True),
-        ("never", 2, "cuda", False),
+        (True, 1, "cpu", False),
+        (True, 2, "cpu", True),
+        (False, 2, "cuda", False),
         ("auto", 1, "cuda", False),
         ("auto", 2, "cuda", True),
         ("auto", 2, "cpu", False),
