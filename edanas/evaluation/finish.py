@@ -77,7 +77,7 @@ class Finisher:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         stored = {each.id: read_row(self._path(each), progress) for each in candidates}
-        # The dearest first: at the end, no worker then waits long for the others.
+        # The networks with most multiply-adds come first, so that workers end at about the same time.
         unfinished = sorted((c for c in candidates if stored[c.id] is None), key=self.macs, reverse=True)
         orders = _Orders(self, unfinished, drops or {}, timing)
         results: dict[str, ResultRow | str] = {name: row for name, row in stored.items() if row is not None}

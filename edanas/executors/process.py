@@ -150,8 +150,9 @@ class Process(Executor):
 
     def start(self) -> None:
         """See `Executor.start`: start all workers, but no more than there are cores."""
-        for _ in range(min(self.workers, usable_cores()) - len(self._pool)):
-            self._start_worker()
+        if self._function is None:
+            for _ in range(min(self.workers, usable_cores()) - len(self._pool)):
+                self._start_worker()
 
     def waiting_for(self) -> str:
         """See `Executor.waiting_for`."""
@@ -192,10 +193,12 @@ class Process(Executor):
                 f"({type(error).__name__}: {error}); use 'serial'"
             ) from error
         self._function = function
-        # A worker may have been killed while it waited, e.g. for lack of memory.
-        self._pool = [worker for worker in self._pool if (worker.process.exitcode or 0) >= 0]
-        for worker in self._pool:
-            worker.load(self._payload)
+        for worker in list(self._pool):
+            if (worker.process.exitcode or 0) < 0:  # killed while it waited, e.g. for lack of memory
+                worker.connection.close()
+                self._pool.remove(worker)
+            else:
+                worker.load(self._payload)
 
     def _new_folder(self) -> Path:
         """Return an empty folder for tensors that the workers share; an older one is deleted."""
@@ -224,8 +227,10 @@ class Process(Executor):
         gpu = number // self._workers_per_gpu if self._workers_per_gpu else number
         try:
             worker = start_worker(number, self.threads or torch.get_num_threads(), gpu)
-        except OSError as error:
-            raise WorkerStartError(f"executor: a worker of 'process' cannot start: {error}") from error
+        except (OSError, AssertionError) as error:  # multiprocessing asserts that its own workers start none
+            raise WorkerStartError(
+                f"executor: a worker of 'process' cannot start: {error}; use 'serial'"
+            ) from error
         self._pool.append(worker)
         return worker
 

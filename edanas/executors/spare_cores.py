@@ -105,14 +105,15 @@ class SpareCores(Executor):
             for index, answer in elsewhere(rest()):
                 yield drawn.pop(index)[0], answer
         except WorkerStartError:
-            self._left = math.inf
+            self._process.close()
+            self._left, self.workers = math.inf, 1
             yield from self._answers_here(function, chain(drawn.values(), source))
 
     def _answers_here(self, function: Callable[..., Any], source: _Numbered) -> _Numbered:
         """Yield the answers of this process until its time is over."""
         while self._left > 0 and (each := next(source, None)) is not None:
             if self._left < PATIENCE / 2:
-                with suppress(WorkerStartError):
+                with suppress(WorkerStartError):  # it is raised again when the time here is over
                     self._process.start()
             start = time.monotonic()
             answer = next(iter(self._serial.run(function, [each[1]])))
@@ -123,9 +124,11 @@ class SpareCores(Executor):
 def _workers_can_import_main() -> bool:
     """Return whether the main module is the program `edanas`, or an interactive session without a file."""
     main = sys.modules["__main__"]
-    if main.__spec__ is not None:
+    if main.__spec__ is not None and main.__spec__.name != "__main__":
         return main.__spec__.name.partition(".")[0] == "edanas"
-    return Path(getattr(main, "__file__", "edanas")).stem == "edanas"
+    path = Path(getattr(main, "__file__", "edanas"))
+    # On Windows, the program is an archive, `edanas.exe/__main__.py`.
+    return "edanas" in (path.stem, path.parent.stem if path.stem == "__main__" else "")
 
 
 @hookimpl

@@ -75,7 +75,7 @@ def start_worker(number: int, threads: int, gpu: int) -> Worker:
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    modules = [name for name in sys.modules if name.startswith("edanas.")]
+    modules = [name for name in list(sys.modules) if name.startswith("edanas.")]
     process = context.Process(target=_serve, args=(theirs, threads, gpu, modules), daemon=True)
     with _sigint_blocked():
         process.start()

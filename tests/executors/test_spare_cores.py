@@ -66,9 +66,21 @@ def test_without_workers_every_item_is_answered_here(function: object) -> None:
     executor = SpareCores()
     try:
         assert list(executor.run(function, range(4))) == [0, 1, 4, 9]  # type: ignore[arg-type]
-        assert executor._left > 1
+        assert (executor._left > 1, executor.workers, executor._process._pool) == (True, 1, [])
     finally:
         executor.close()
+
+
+def test_workers_start_while_this_process_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_cores, "PATIENCE", 100.0)
+    executor = SpareCores()
+    starts: list[float] = []
+    monkeypatch.setattr(executor._process, "start", lambda: starts.append(executor._left))
+    assert list(executor.run(abs, [-1])) == [1]
+    assert starts == []
+    executor._left = 49.0
+    assert list(executor.run(abs, [-2])) == [2]
+    assert starts == [49.0]
 
 
 def test_an_error_of_the_items_is_not_taken_for_one_of_the_workers() -> None:
@@ -90,6 +102,8 @@ def test_an_error_of_the_items_is_not_taken_for_one_of_the_workers() -> None:
         (None, "/bin/edanas", 2),
         (None, "", 2),
         (SimpleNamespace(name="edanas.__main__"), "/edanas/__main__.py", 2),
+        (SimpleNamespace(name="__main__"), "/bin/edanas.exe/__main__.py", 2),
+        (SimpleNamespace(name="__main__"), "/experiments/train.zip/__main__.py", 1),
         (None, "/edanas/train.py", 1),
         (SimpleNamespace(name="experiments.first"), "/experiments/first.py", 1),
     ],
