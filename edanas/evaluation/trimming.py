@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from edanas.core.contracts import Evaluator
 from edanas.core.cut_backbones import cut
+from edanas.core.result_row import ResultRow
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, SelectionScheme, Variable
 from edanas.thresholds.schemes import restrict_profile
 from edanas.thresholds.trimming import cut_profile, trim_scheme
@@ -130,6 +131,29 @@ class Trimmer:
         if backbone.id not in self._profiles:
             self._profiles[backbone.id] = self.profile_of(source.candidate.id)
         return self._profiles[backbone.id]
+
+
+def without_copies(rows: Sequence[ResultRow], others: Sequence[ResultRow] = ()) -> list[ResultRow]:
+    """Return the finished networks that are neither one of the `others` nor an earlier network again.
+
+    Candidates become one network if the removal of unused exits leaves the same part of the same backbone.
+
+    Args:
+        rows: The finished networks.
+        others: Further finished networks.
+    """
+    known, result = [_figures(each) for each in others], []
+    for row in rows:
+        if (figures := _figures(row)) not in known:
+            known.append(figures)
+            result.append(row)
+    return result
+
+
+def _figures(row: ResultRow) -> ResultRow:
+    """Return the row without names, files and the figures that only a calibrated network has."""
+    nameless = replace(row, id="", model=None, files=(), examples=())
+    return replace(nameless, calibration_accuracy=None, calibration_executed_macs=None)
 
 
 def distinct(evaluations: Iterable[Evaluation]) -> list[Evaluation]:

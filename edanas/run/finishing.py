@@ -25,7 +25,7 @@ from edanas.evaluation.selection import (
     with_every_number_of_exits,
     with_exact_fronts,
 )
-from edanas.evaluation.trimming import Trimmer, distinct
+from edanas.evaluation.trimming import Trimmer, distinct, without_copies
 from edanas.report.history import PLAIN_FINISHED
 from edanas.report.rivals import with_rivals
 from edanas.run.compose import Composition
@@ -149,6 +149,7 @@ def finish_results(
             f"({times} times) is {cause}. The results of the search are kept in {workbench.folder}; correct "
             "the cause, then run the same command again"
         )
+    front = without_copies(front)
     early, collapsed = ([row for row in front if bool(row.exits) is has_exits] for has_exits in (True, False))
     accuracies = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
     rivals = [(accuracies[row.id], row.macs_for_choice) for row in early]
@@ -160,7 +161,8 @@ def finish_results(
     if timing is not None:
         timing.later = 0
     static, further = finish(single, "Fine-tuning single-exit networks to compare with")
-    static = [*collapsed, *alone, *static]
+    static = [*alone, *static]
+    static = [*without_copies(collapsed, static), *static]
     early = with_own_backbones(early, alone)
     return FinishedNetworks(with_rivals(early, static), static, [*failures, *lost, *further])
 

@@ -1,14 +1,17 @@
 """Candidates without unused exits, and the single-exit networks of an archive, from real exit profiles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_runs import space, workbench
 
 from edanas.core.progress import Silent
+from edanas.core.result_row import ResultRow
 from edanas.core.types import Candidate, Evaluation, SelectionScheme
 from edanas.evaluation.selection import with_exact_fronts
 from edanas.evaluation.shared import SharedEvaluation
-from edanas.evaluation.trimming import Trimmer, distinct
+from edanas.evaluation.trimming import Trimmer, distinct, without_copies
 from edanas.goals.objectives import WorstCaseMacs
 from edanas.thresholds.profiles import outcome
 
@@ -66,6 +69,29 @@ def test_equal_candidates_are_merged_and_used_ones_stay(evaluator, archive, trim
     assert trimmed[0].candidate == trimmed[1].candidate
     assert trimmed[2:] == [used, failed]
     assert distinct(trimmed) == [trimmed[0], used, failed]
+
+
+def test_networks_that_became_equal_are_one_result():
+    row = ResultRow(
+        id="a",
+        exits=0,
+        thresholds=(None,),
+        utilization=(0.0, 1.0),
+        test_accuracy=0.9,
+        calibration_accuracy=0.8,
+        validation_accuracy=0.9,
+        ada_macs=3e4,
+        executed_macs=3e4,
+        backbone_macs=3e4,
+        backbone_test_accuracy=0.9,
+        params=7,
+        model="a.json",
+        files=("a.json",),
+    )
+    copy = replace(row, id="b", calibration_accuracy=None, model="b.json", files=("b.json",))
+    other = replace(row, id="c", test_accuracy=0.8)
+    assert without_copies([row, copy, other]) == [row, other]
+    assert without_copies([row, other], [copy]) == [other]
 
 
 def test_exits_that_others_read_are_not_removed(evaluator, archive, trimmer, monkeypatch):
