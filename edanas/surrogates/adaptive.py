@@ -19,7 +19,7 @@ from edanas.surrogates.arrays import Array, at_least, newest_and_spread, trainin
 MANY = 300
 """Number of samples from which on at most five folds are used."""
 
-MOST = 2000
+MOST = 1000
 """Largest number of samples on which models compete; on more, tau hardly differs."""
 
 
@@ -47,8 +47,8 @@ class AdaptiveSwitching(SurrogateModel):
     Kendall's tau of a model is computed in each fold. The score of the model is the mean of tau over the
     folds minus its standard deviation. The model with the largest score wins, or the first model if scores
     are equal. The winner is fitted again on all samples. With fewer than four samples, there is no
-    cross-validation, and all scores are 0. With more than 2,000, models compete on the newest 1,000 and on
-    1,000 spread among the others.
+    cross-validation, and all scores are 0. With more than 1,000, models compete on the newest 500 and on
+    500 spread among the others.
 
     After `fit`, the attribute `chosen` is the name of the winner. The attribute `tau` is Kendall's tau of the
     winner over all held-out predictions. The attributes `scores` and `failures` hold the scores of the models
