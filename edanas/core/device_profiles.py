@@ -13,6 +13,7 @@ from typing import Any
 
 from edanas.core.costs import Costs
 from edanas.core.errors import ConfigError, near_miss
+from edanas.core.machine import user_path
 from edanas.core.operator_graph import KINDS, Footprint
 from edanas.core.types import SegmentCost
 
@@ -65,7 +66,7 @@ def device_profile(name: str) -> DeviceProfile:
         ConfigError: There is no such profile or file, or the file is not a profile.
     """
     known = profile_files()
-    path = known.get(name) or Path(name).expanduser()
+    path = known.get(name) or user_path(name)
     if name not in known and path.suffix != ".toml":
         raise ConfigError(
             f"device_profile: found '{name}'; expected the path of a TOML file or a name."

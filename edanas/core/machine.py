@@ -26,7 +26,22 @@ def home() -> Path:
 
     It is the value of the environment variable `EDANAS_HOME`, or `~/.cache/edanas` if that is not set.
     """
-    return Path(os.environ.get("EDANAS_HOME") or Path.home() / ".cache" / "edanas").expanduser()
+    return user_path(os.environ.get("EDANAS_HOME") or Path.home() / ".cache" / "edanas")
+
+
+def user_path(path: str | Path) -> Path:
+    """Return a path whose first part `~` or `~name` is replaced by the folder of that user.
+
+    The path stays as it is if there is no such user.
+
+    Example:
+        >>> user_path("~no-such-user/images").as_posix()
+        '~no-such-user/images'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def usable_cores() -> int:

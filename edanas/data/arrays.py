@@ -1,6 +1,7 @@
 """The data sets of arrays: `arrays`, which a program passed, `npz`, a file, and `parquet`, a folder."""
 
 import zipfile
+import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from edanas.core.contracts import DataSource
 from edanas.core.errors import ConfigError, DataError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import user_path
 from edanas.core.types import LoadedData, Survey
 from edanas.data.decoding import Fit
 from edanas.data.load_files import check_channels
@@ -142,10 +144,14 @@ class Npz(ArraySource):
         """
         if not self.path.is_file():
             raise DataError(f"{self.path}: no such file; allowed: an .npz file of samples and labels")
+        if not zipfile.is_zipfile(self.path):
+            raise DataError(
+                f"{self.path}: is no .npz file, or is cut; allowed: a file of `numpy.savez(path, x=x, y=y)`"
+            )
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             advice = "; save numbers, with NaN after shorter series" if "pickle" in str(error).lower() else ""
             raise DataError(f"{self.path}: cannot be read as .npz: {error}{advice}") from error
         return set_of_arrays(arrays, self.group, place=str(self.path))
@@ -194,7 +200,7 @@ class Parquet(ArraySource):
 def _required(path: str, description: str) -> Path:
     if not path:
         raise ConfigError(f"data.path: found nothing; expected the path of {description}")
-    return Path(path).expanduser()
+    return user_path(path)
 
 
 @hookimpl

@@ -104,6 +104,21 @@ def missing_rows(values: Sequence[Any]) -> list[int]:
     return [row for row, value in enumerate(values) if value is None or value != value]
 
 
+def check_no_gap(values: Sequence[Any], place: str, content: str) -> None:
+    """Check that no value of a column is missing.
+
+    Args:
+        values: The values.
+        place: Name of the column in messages.
+        content: Noun for one value in messages, e.g. `group`.
+
+    Raises:
+        DataError: A value is missing; the message has its row.
+    """
+    if rows := missing_rows(values):
+        raise DataError(f"{place}: {_rows(rows)} no {content}; allowed: a {content} in each row")
+
+
 def all_missing(values: Sequence[Any]) -> bool:
     """Return True if no sample of a part has a label: all are `None`, or all are -1.
 
@@ -152,6 +167,8 @@ def _plain(value: Any, row: int, name: str) -> Any:
         raise DataError(f"{name}: found {type_of(value)} of {count} in row {row}; allowed: one label")
     if hasattr(value, "item") and not isinstance(value, str | bytes):
         value = value.item()
+    if isinstance(value, str):
+        return str.__str__(value)  # without the type of NumPy or of an enumeration
     if isinstance(value, bytes):
         try:
             return value.decode()

@@ -1,19 +1,27 @@
 """Tables of paths of images or recordings and their labels: CSV files, and tables of pandas."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edanas.core.errors import ConfigError, DataError, near_miss
-from edanas.data.class_labels import ClassLabels, plain_labels
+from edanas.core.machine import user_path
+from edanas.data.class_labels import ClassLabels, check_no_gap, plain_labels
 from edanas.data.decoding import SUFFIXES
 from edanas.data.grouping import groups_of
 from edanas.data.joined_parts import check_part_labels
 from edanas.data.named_arrays import GROUP_NAMES, LABEL_NAMES, PART_NAMES
 from edanas.data.part_names import part_of
 from edanas.data.sound_files import SUFFIXES as SOUND_SUFFIXES
+
+TEXT_ENDING = ".text.csv"
+"""End of the name of a stored table whose labels are texts, also if they are written as numbers."""
+
+_NUMBER = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
+"""A whole number of 64 bits as programs write it; `007` is a text."""
 
 
 @dataclass(frozen=True)
@@ -91,15 +99,18 @@ def file_table(
             hint = near_miss(name, list(columns))
             raise ConfigError(f"data.{option}: {place} has no column '{name}'.{hint}")
     paths = path_column or _path_column(columns, place)
-    rest = [name for name in columns if name not in (paths, group)]
+    # Pandas writes the index as a column without a name.
+    rest = [name for name in columns if name and name not in (paths, group)]
     parts = next((name for name in rest if name.lower() in PART_NAMES), "")
     groups = group or next((name for name in rest if name.lower() in GROUP_NAMES), "")
     labels = label_column or _label_column([name for name in rest if name not in (parts, groups)], place)
     named = _parts(columns[parts], place) if parts else [""] * len(columns[paths])
     values = plain_labels(columns[labels])
     check_part_labels(named, values)
+    for column, content in ((paths, "path"), *(((groups, "group"),) if groups else ())):
+        check_no_gap(columns[column], f"{place}: column '{column}'", content)
     names = tuple(map(str, columns[paths]))
-    files = [root / Path(name).expanduser() for name in names]
+    files = [root / user_path(name) for name in names]
     absent = [row for row, file in enumerate(files) if not file.exists()]
     if absent:
         rows = f" ({len(absent):,} such rows)" if len(absent) > 1 else ""
@@ -122,28 +133,49 @@ def _read_csv(path: Path) -> dict[str, list[Any]]:
         raise DataError(f"{path}: cannot be read as a table: {error}") from error
     if len(rows) < 2:
         raise DataError(f"{path}: found {len(rows)} rows; allowed: a header, and one row for each image")
-    header = [name.strip() for name in rows[0]]
+    header, *rows = ([field.strip() for field in row] for row in rows)
     for number, row in enumerate(rows):
         if len(row) != len(header):
-            raise DataError(f"{path}: line {number + 1} has {len(row)} fields, and the header {len(header)}")
-    return {name: _typed([row[at] for row in rows[1:]]) for at, name in enumerate(header)}
+            raise DataError(f"{path}: row {number} has {len(row)} fields, and the header {len(header)}")
+    if any(map(_is_path, header)):
+        raise DataError(f"{path}: found a path in the first line; allowed: a header with names of columns")
+    _check_names(header, str(path))
+    read = _as_texts if path.name.endswith(TEXT_ENDING) else _typed
+    return {name: read([row[at] for row in rows]) for at, name in enumerate(header)}
 
 
-def _typed(values: Sequence[str]) -> list[Any]:
-    """Return texts as whole numbers if all are written as such, and empty texts as missing."""
-    filled = [value for value in values if value]
-    if filled and all(value.lstrip("-").isdecimal() and str(int(value)) == value for value in filled):
-        return [int(value) if value else None for value in values]
+def _check_names(names: Sequence[str], place: str) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{place}: found several columns '{twice}'; allowed: one column of each name")
+
+
+def _as_texts(values: Sequence[str]) -> list[Any]:
+    """Return texts, with empty ones as missing."""
     return [value or None for value in values]
 
 
-def _path_column(columns: dict[str, list[Any]], place: str) -> str:
+def _typed(values: Sequence[str]) -> list[Any]:
+    """Return texts as whole numbers or booleans if all are written as such, and empty ones as missing."""
+    filled = [value for value in values if value]
+    if filled and all(_NUMBER.fullmatch(value) for value in filled):
+        return [int(value) if value else None for value in values]
+    if filled and set(filled) <= {"True", "False"}:
+        return [value == "True" if value else None for value in values]
+    return _as_texts(values)
+
+
+def _is_path(value: Any) -> bool:
     endings = SUFFIXES | SOUND_SUFFIXES
+    return isinstance(value, str | Path) and Path(value).suffix.lower() in endings
 
-    def is_path(value: Any) -> bool:
-        return isinstance(value, str | Path) and Path(value).suffix.lower() in endings
 
-    names = [name for name, values in columns.items() if values and all(map(is_path, values))]
+def _path_column(columns: dict[str, list[Any]], place: str) -> str:
+    def holds_paths(values: Sequence[Any]) -> bool:
+        filled = [value for value in values if value is not None]
+        return bool(filled) and all(map(_is_path, filled))
+
+    names = [name for name, values in columns.items() if holds_paths(values)]
     if len(names) == 1:
         return names[0]
     problem = (
@@ -178,4 +210,5 @@ def _parts(values: Sequence[Any], place: str) -> list[str]:
 
 def columns_of(table: Any) -> dict[str, list[Any]]:
     """Return the columns of a table of pandas."""
+    _check_names([str(name) for name in table.columns], "data")
     return {str(name): plain_labels(table[name]) for name in table.columns}

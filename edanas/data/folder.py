@@ -1,11 +1,11 @@
 """The data set `folder`: images in one folder for each class, optionally divided into parts by folders."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from edanas.core.contracts import DataSource
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import user_path
 from edanas.core.types import LoadedData, Survey
 from edanas.data.auto_preset import survey_files
 from edanas.data.class_labels import ClassLabels
@@ -43,7 +43,7 @@ class Folder(DataSource):
         if not path:
             raise ConfigError("data.path: found nothing; expected the path of a folder of class folders")
         check_channels(channels)
-        self.path, self.group = Path(path).expanduser(), group
+        self.path, self.group = user_path(path), group
         self.channels, self.skip_unreadable = channels, skip_unreadable
 
     def load(self, size: int, seed: int) -> LoadedData:

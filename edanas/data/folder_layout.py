@@ -37,18 +37,23 @@ class ImageListing:
 
     def remarks(self, root: Path) -> tuple[str, ...]:
         """Return one sentence for each kind of files and folders that are not read."""
+        content = "image" if self.suffixes == SUFFIXES else "recording"
+        back = "not followed, since they lead to folders that are read"
         kinds = (
-            (self.ignored, "files or folders were ignored (no image)", True),
-            (self.hidden, "hidden files or files of the system were ignored", False),
-            (self.loops, "linked folders were not followed, since they lead to folders that are read", True),
+            (self.ignored, "files or folders were", f"ignored (no {content})", True),
+            (self.hidden, "hidden files or files of the system were", "ignored", False),
+            (self.loops, "linked folders were", back, True),
         )
         sentences = []
-        for paths, description, is_path in kinds:
+        for paths, subject, verb, is_path in kinds:
             if paths:
                 named = [path.relative_to(root).as_posix() if is_path else path.name for path in paths]
                 distinct = list(dict.fromkeys(named))
                 more = ", ..." if len(distinct) > 3 else ""
-                sentences.append(f"{len(paths)} {description}: {', '.join(distinct[:3])}{more}.")
+                if len(paths) == 1:
+                    subject = re.sub(r"\bfiles\b", "file", subject.replace("folders", "folder"))
+                    subject, verb = subject.replace("were", "was"), verb.replace("they lead", "it leads")
+                sentences.append(f"{len(paths)} {subject} {verb}: {', '.join(distinct[:3])}{more}.")
         return tuple(sentences)
 
 
@@ -283,4 +288,8 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
         ['class2', 'class10']
     """
     pieces = re.split(r"([0-9]+)", name)
-    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece], name
+    # Of numbers without leading zeros, the longer is larger; `int` refuses thousands of digits.
+    numbers = [piece.lstrip("0") for piece in pieces[1::2]]
+    keys = [(1, 0, piece) for piece in pieces]
+    keys[1::2] = [(0, len(digits), digits) for digits in numbers]
+    return [key for key, piece in zip(keys, pieces, strict=True) if piece], name

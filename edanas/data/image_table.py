@@ -1,11 +1,11 @@
 """The data set `csv`: a table with a column of paths of images and a column of labels."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from edanas.core.contracts import DataSource
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import user_path
 from edanas.core.types import LoadedData, Survey
 from edanas.data.auto_preset import survey_files
 from edanas.data.decoding import Fit
@@ -47,7 +47,7 @@ class ImageTable(DataSource):
         if not path:
             raise ConfigError("data.path: found nothing; expected the path of a CSV file")
         check_channels(channels)
-        self.path, self.group = Path(path).expanduser(), group
+        self.path, self.group = user_path(path), group
         self.columns = path_column, label_column
         self.channels, self.skip_unreadable = channels, skip_unreadable
 

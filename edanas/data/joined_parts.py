@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import DataError
-from edanas.data.class_labels import ClassLabels, all_missing
+from edanas.data.class_labels import ClassLabels, all_missing, check_no_gap
 from edanas.data.part_names import part_of
 from edanas.data.sample_arrays import are_one_kind
 from edanas.data.sample_set import EqualSamples, Samples, SampleSet, UnequalSamples
@@ -56,6 +56,8 @@ def join_parts(sets: Sequence[PartSamples], class_names: Sequence[str] = ()) -> 
     named = [part for each in sets for part in _parts_of(each)]
     values = [value for each in sets for value in each.labels]
     check_part_labels(named, values)
+    for each in sets:
+        check_no_gap(each.groups, f"groups of the {each.part} part" if each.part else "groups", "group")
     groups = [str(group) for each in sets for group in each.groups]
     if groups and len(groups) != len(named):
         raise DataError(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch
 from edanas.core.contracts import DataSource
 from edanas.core.errors import ConfigError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import user_path
 from edanas.core.types import ImageSet, LoadedData, Survey
 from edanas.data.auto_preset import survey_of
 from edanas.data.class_labels import ClassLabels
@@ -65,7 +65,7 @@ class SoundFolder(DataSource):
         if not path:
             raise ConfigError("data.path: found nothing; expected the path of a folder of class folders")
         self.reading = SoundReading(front_end, rate, seconds, side)
-        self.path, self.group, self.columns = Path(path).expanduser(), group, (path_column, label_column)
+        self.path, self.group, self.columns = user_path(path), group, (path_column, label_column)
 
     def load(self, size: int, seed: int) -> LoadedData:
         """Read all recordings; see `DataSource.load`. Pictures larger than `size` are resized.

@@ -78,8 +78,9 @@ def _check_whole(path: Path) -> None:
             while len(header := file.read(8)) == 8:
                 name, length = struct.unpack("<4sI", header)
                 if name == b"ds64" and form == b"RF64":  # sizes of 64 bits: of the file, then of the sound
-                    wide = struct.unpack("<8xQ", file.read(16))[0]
-                    length -= 16
+                    sizes = file.read(16)
+                    wide = int.from_bytes(sizes[8:], "little")
+                    length -= len(sizes)
                 if name == b"data":
                     length = wide or length
                     left = size - file.tell()

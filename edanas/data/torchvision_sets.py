@@ -7,7 +7,6 @@ archive. It compares the checksums of CIFAR's pickle files before it reads them.
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from edanas.core.contracts import DataSource
 from edanas.core.errors import AbsentDataError, DataError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.machine import home
+from edanas.core.machine import home, user_path
 from edanas.core.types import ImageSet, LoadedData
 from edanas.data.image_array import fit
 
@@ -45,7 +44,7 @@ class TorchvisionSet(DataSource):
     """
 
     def __init__(self, *, root: str = "", download: bool = False) -> None:
-        self.root = Path(root).expanduser() if root else home() / "data"
+        self.root = user_path(root) if root else home() / "data"
         self.download = download
 
     def load(self, size: int, seed: int) -> LoadedData:

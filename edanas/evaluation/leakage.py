@@ -6,6 +6,7 @@ from typing import Any
 
 from edanas.core.config import resolve
 from edanas.core.errors import WeightsError
+from edanas.core.machine import user_path
 from edanas.core.settings import Settings
 from edanas.evaluation.workbench import Workbench
 from edanas.training.supernet_file import COPIES, PRETRAINED, read_recipe, trained_share
@@ -79,7 +80,7 @@ def _have_same_split(one: Settings, other: Settings) -> bool:
     Data sets are compared by the last component of their path, since the settings stored in a supernet's file
     hold no folders.
     """
-    names = [Path(settings.data.name).expanduser().absolute().name for settings in (one, other)]
+    names = [user_path(settings.data.name).absolute().name for settings in (one, other)]
     return names[0] == names[1] and (one.seed, one.split) == (other.seed, other.split)
 
 

@@ -12,6 +12,7 @@ from edanas.core.config import resolve
 from edanas.core.contracts import StagedBackbone, SupernetProvider
 from edanas.core.errors import EdanasError, WeightsError
 from edanas.core.finite import check_finite
+from edanas.core.machine import user_path
 from edanas.core.preprocess import by_channel
 from edanas.core.space import SearchSpace
 from edanas.core.trust import from_a_file
@@ -103,9 +104,9 @@ def parse_teacher(name: str) -> TeacherName:
         'resnet18'
     """
     if not name.startswith(TIMM):
-        return TeacherName("", (find(name) or Path(name).expanduser()) if name else None)
+        return TeacherName("", (find(name) or user_path(name)) if name else None)
     model, at, file = name.removeprefix(TIMM).partition("@")
-    return TeacherName(model, Path(file).expanduser() if at else None)
+    return TeacherName(model, user_path(file) if at else None)
 
 
 def load_teacher(bench: Workbench) -> tuple[ExternalTeacher, str]:

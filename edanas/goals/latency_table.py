@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from edanas.core.contracts import Meter, Objective, Specimen
 from edanas.core.errors import ConfigError, CostError, near_miss
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import user_path
 from edanas.core.types import Metrics, SegmentFigures
 
 _QUANTITIES = {"mean": "latency", "energy": "energy"}
@@ -35,7 +35,7 @@ class LatencyTableMeter(Meter):
     counted = True
 
     def __init__(self, path: str, entry: str = "mean") -> None:
-        self.path, self.entry = Path(path).expanduser(), entry
+        self.path, self.entry = user_path(path), entry
         self.name = f"{_QUANTITIES[entry]} table {path}"
         if not self._milli:
             raise ConfigError(

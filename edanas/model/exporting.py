@@ -8,6 +8,7 @@ from typing import Any
 from edanas.core.contracts import Exporter
 from edanas.core.errors import ConfigError, RunError
 from edanas.core.finite import check_finite
+from edanas.core.machine import user_path
 from edanas.data.passed_data import data_name
 from edanas.deploy.export_check import Check, export_checked
 from edanas.model.eenn import EENN
@@ -116,7 +117,7 @@ def _exporter(registry: Registry, name: str) -> Exporter:
 
 def _output_folder(model: Path | None, out: str | Path | None) -> Path:
     """Return the folder for the written files, after creating it; see `export`."""
-    folder = (model.absolute().parent if model else Path()) if out is None else Path(out).expanduser()
+    folder = (model.absolute().parent if model else Path()) if out is None else user_path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from edanas.core.errors import ConfigError, DataError, near_miss
+from edanas.core.machine import user_path
 from edanas.core.preprocess import resize_all
 from edanas.core.settings import Component, Settings
 from edanas.core.types import ImageSet, LoadedData
@@ -218,7 +219,7 @@ def _read_named_part(
 
 def _component(registry: Registry, data: Component) -> Component:
     """Return the component of a data set that is named as in settings, e.g. by its path."""
-    is_path = Path(data.name).expanduser().exists()
+    is_path = user_path(data.name).exists()
     return data_component(registry, data if is_path else registry.spelled_out("data set", data))
 
 
@@ -258,7 +259,7 @@ def _is_run_data(registry: Registry, settings: Settings, data: str) -> bool:
     def name_and_path(component: Component) -> tuple[str, str]:
         source = _component(registry, component)
         path = source.options.get("path")
-        place = str(Path(str(path)).expanduser().resolve()) if path else ""
+        place = str(user_path(str(path)).resolve()) if path else ""
         return source.name, place or str(source.options.get("digest", ""))
 
     try:

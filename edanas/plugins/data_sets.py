@@ -4,6 +4,7 @@ from itertools import islice
 from pathlib import Path
 
 from edanas.core.errors import ConfigError, near_miss
+from edanas.core.machine import user_path
 from edanas.core.settings import Component
 from edanas.plugins.registry import Registry
 
@@ -63,7 +64,7 @@ def data_component(registry: Registry, data: Component) -> Component:
     """
     if data.name in registry.names("data set"):
         return data
-    path = Path(data.name).expanduser()
+    path = user_path(data.name)
     if path.exists() or len(path.parts) > 1:
         return Component(kind_of(path), {"path": str(path), **data.options})
     hint = near_miss(data.name, registry.names("data set"))

@@ -9,6 +9,7 @@ from edanas.core.config import Layer, parse_assignment, read_toml, resolve
 from edanas.core.contracts import DataSource, SupernetProvider
 from edanas.core.devices import device_of, threads_of
 from edanas.core.errors import ConfigError, near_miss
+from edanas.core.machine import user_path
 from edanas.core.settings import Component, Settings
 from edanas.core.types import Survey, Task
 from edanas.data.auto_preset import auto_settings, choice_sentences, image_side, part_sizes, split_shares
@@ -261,7 +262,7 @@ def _spelled_out(registry: Registry, settings: Settings) -> Settings:
 
 
 def _spelled(registry: Registry, kind: str, component: Component) -> Component:
-    if kind == "data set" and Path(component.name).expanduser().exists():
+    if kind == "data set" and user_path(component.name).exists():
         return component
     return registry.spelled_out(kind, component, RUN_ARGUMENTS.get(kind, 0))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edanas.core.device_profiles import profile_files
+from edanas.core.machine import user_path
 from edanas.core.settings import Component, Settings
 from edanas.plugins.registry import Registry
 
@@ -61,7 +62,7 @@ def absolute(text: str, *, file: bool = False) -> str:
         ('/usr', 'no such file', '')
     """
     try:
-        path = Path(text).expanduser().absolute()
+        path = user_path(text).absolute()
         if not text or not (path.is_file() if file else path.exists()):
             return text
         plain = Path(os.path.normpath(path))

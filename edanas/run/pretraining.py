@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from edanas.core.config import changed, resolve, to_plain
 from edanas.core.devices import threads_of
 from edanas.core.errors import ConfigError, Interrupted, PluginError, RunError, type_of
-from edanas.core.machine import computing
+from edanas.core.machine import computing, user_path
 from edanas.core.progress import Progress
 from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.runfolder import RunLock, left_files, matching_files, replace_file
@@ -264,7 +264,7 @@ def portable(settings: Settings) -> Settings:
 
 
 def _name(path: str) -> str:
-    return Path(path).expanduser().absolute().name if path else ""
+    return user_path(path).absolute().name if path else ""
 
 
 def bind_order(order: Order, data: str, files: Sequence[str]) -> dict[str, str | None]:

@@ -4,13 +4,13 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from edanas.core.devices import device_of, threads_of
 from edanas.core.errors import RunError, WeightsError
+from edanas.core.machine import user_path
 from edanas.core.settings import Settings
 from edanas.core.types import DataParts
 from edanas.core.version import VERSION
@@ -83,7 +83,7 @@ def digest_of_file(name: str) -> str | None:
         >>> digest_of_file("no-such-file.safetensors") is None
         True
     """
-    path = find(name) or Path(name).expanduser()
+    path = find(name) or user_path(name)
     if not name or not path.is_file():
         return None
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edanas.core.errors import RunError
+from edanas.core.machine import user_path
 from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.runfolder import replace_file
 from edanas.training.pace import Pace
@@ -74,7 +75,7 @@ class TimePlan:
         Raises:
             RunError: The file of the plan is missing or damaged.
         """
-        path, source = folder / FILE, Path(settings.plan).expanduser() if settings.plan else None
+        path, source = folder / FILE, user_path(settings.plan) if settings.plan else None
         if source is None and not settings.time_limit:
             return None
         advice = "; delete it to plan the rest of the run anew"

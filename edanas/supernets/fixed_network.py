@@ -3,13 +3,13 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone, Supernet, SupernetProvider
 from edanas.core.errors import CandidateError, WeightsError
+from edanas.core.machine import user_path
 from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.memory_format import grey_in_channels_last
 from edanas.supernets.option_checks import checked_lengths, checked_sides
@@ -104,7 +104,7 @@ class FixedProvider(SupernetProvider):
         Raises:
             WeightsError: The file does not exist, has no weights, or has the weights of another network.
         """
-        return self.fill(supernet, read_tensors(Path(weights).expanduser()), weights, TensorNames())
+        return self.fill(supernet, read_tensors(user_path(weights)), weights, TensorNames())
 
     @staticmethod
     def fill(supernet: Supernet, tensors: Mapping[str, torch.Tensor], source: str, names: TensorNames) -> str:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 from edanas.core.contracts import Supernet, SupernetProvider
 from edanas.core.errors import ConfigError, WeightsError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import user_path
 from edanas.core.types import Task
 from edanas.supernets.download import require_download
 from edanas.supernets.fixed_network import FixedProvider, Parts
@@ -106,7 +106,7 @@ class TimmProvider(FixedProvider):
             WeightsError: The file does not exist or belongs to another network, or timm cannot load the
                 published weights.
         """
-        path = Path(weights).expanduser()
+        path = user_path(weights)
         if weights == PRETRAINED and not path.exists():
             try:
                 published = pretrained_timm_model(self.model, self.resolutions[0])

@@ -16,6 +16,7 @@ from torch import nn
 from edanas.core.contracts import StagedBackbone, SupernetProvider
 from edanas.core.errors import ConfigError, EdanasError, near_miss, type_of
 from edanas.core.hookspecs import hookimpl
+from edanas.core.machine import user_path
 from edanas.core.trust import require_trust
 from edanas.core.types import Task
 from edanas.supernets.fixed_network import FixedProvider, Parts
@@ -157,9 +158,7 @@ def _function(source: str) -> Callable[..., Any]:
             "e.g. nets.py:make"
         )
     require_trust(source)
-    module = (
-        _import_file(Path(location).expanduser()) if location.endswith(".py") else _import_module(location)
-    )
+    module = _import_file(user_path(location)) if location.endswith(".py") else _import_module(location)
     function = getattr(module, name, None)
     if not callable(function):
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]

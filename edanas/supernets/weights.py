@@ -9,6 +9,7 @@ from torch import nn
 
 from edanas.core.errors import WeightsError, unknown
 from edanas.core.finite import check_finite
+from edanas.core.machine import user_path
 from edanas.core.types import Task
 from edanas.supernets.download import Remote, fetch
 
@@ -45,7 +46,7 @@ def locate(weights: str, zoo: Mapping[str, Remote]) -> tuple[Path, tuple[str, ..
     Raises:
         WeightsError: `weights` is a folder, or neither a file nor a name in `zoo`, or the download fails.
     """
-    path = Path(weights).expanduser()
+    path = user_path(weights)
     if path.is_dir():
         raise WeightsError(f"weights '{weights}': is a folder; expected a file, or a name in the zoo")
     if path.exists():

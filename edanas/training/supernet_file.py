@@ -14,7 +14,7 @@ from torch import nn
 
 from edanas.core.errors import WeightsError
 from edanas.core.finite import check_finite
-from edanas.core.machine import home
+from edanas.core.machine import home, user_path
 from edanas.core.records import CHECKSUM, checksum, parse, sealed, unsealed
 from edanas.core.runfolder import replace_file
 from edanas.core.types import ImageSet
@@ -50,7 +50,7 @@ def find(name: str) -> Path | None:
     if not name:
         return None
     local, packaged = (folder / f"{name}.safetensors" for folder in (home() / "weights", PRETRAINED))
-    for path in (Path(name).expanduser(), local, packaged):
+    for path in (user_path(name), local, packaged):
         if path.is_file():
             return path if _metadata(path).get("kind") == KIND else None
     return None

@@ -231,11 +231,16 @@ def test_absent_arrays_are_named(registry):
     ("text", "message"),
     [
         ("file,label\n", "found 1 rows"),
-        ("file,label\na.png,1\nb.png\n", "line 3 has 1 fields"),
+        ("file,label\na.png,1\nb.png\n", "row 1 has 1 fields"),
         ("file,label\nno.png,1\nno2.png,2\n", r"row 0 names .*no.png, which does not exist \(2 such rows\)"),
         ("name,label\nx,1\ny,2\n", r"no column of paths.*data\.path_column=NAME"),
         ("file,one,two\n{0},1,2\n{0},2,1\n", r"column of labels is unclear among one, two.*label_column"),
         ("file,label,split\n{0},1,trian\n{0},2,\n", "found part 'trian'"),
+        ("file,label,label\n{0},1,2\n{0},2,1\n", "several columns 'label'"),
+        ("{0},1\n{0},2\n", "found a path in the first line"),
+        ("file,label\n{0},1\n,2\n", "column 'file': row 1 has no path"),
+        ("file,label,group\n{0},1,\n{0},2,a\n", "column 'group': row 0 has no group"),
+        ("file,label\n{0},1\n~no-such-user/a.png,2\n", "row 1 names .*no-such-user/a.png, which does not"),
     ],
 )
 def test_wrong_tables_are_one_clear_error(registry, tmp_path, text, message):
@@ -244,6 +249,52 @@ def test_wrong_tables_are_one_clear_error(registry, tmp_path, text, message):
     (tmp_path / "set.csv").write_text(text.format(file))
     with pytest.raises(DataError, match=message):
         outcome(registry, str(tmp_path / "set.csv"))
+
+
+@pytest.mark.parametrize("labels", [(True, False), ("1", "2"), ("True", "False"), (-1, 3)])
+def test_labels_of_a_passed_table_keep_their_type(registry, tmp_path, labels):
+    X, y = pictures()
+    table = table_of(as_folder(tmp_path, X, y))
+    table["label"] = [labels[row % 2] for row in range(len(table))]
+    data, _ = loaded(registry, table)
+    assert set(data.samples.values or data.samples.classes) == set(labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("--5,3", ("3", "--5")),
+        (f"1,{'9' * 5000}", ("1", "9" * 5000)),
+        (" a , b", ("a", "b")),
+        ("-0,0", ("0", "-0")),
+    ],
+)
+def test_texts_that_look_like_numbers_are_texts(registry, tmp_path, text, classes):
+    X, y = pictures()
+    files = sorted(as_folder(tmp_path, X[:2], y[:2]).glob("*/*.png"))
+    lines = "".join(f"{file},{label}\n" for file, label in zip(files, text.split(","), strict=True))
+    (tmp_path / "set.csv").write_text(",file,kind\n" + "".join(f"0,{line}\n" for line in lines.splitlines()))
+    assert loaded(registry, str(tmp_path / "set.csv"))[0].samples.classes == classes
+
+
+def test_files_that_are_no_npz_are_one_clear_error(registry, tmp_path):
+    X, y = pictures()
+    np.save(tmp_path / "a.npy", X)
+    (tmp_path / "a.npz").write_bytes((tmp_path / "a.npy").read_bytes())
+    np.savez_compressed(tmp_path / "b.npz", x=X, y=y)
+    content = bytearray((tmp_path / "b.npz").read_bytes())
+    content[60:400] = bytes(340)
+    (tmp_path / "b.npz").write_bytes(content)
+    for name, message in (("a.npz", "is no .npz file"), ("b.npz", "cannot be read as .npz")):
+        with pytest.raises(DataError, match=message):
+            outcome(registry, str(tmp_path / name))
+
+
+def test_a_missing_group_is_an_error(registry):
+    X, y = pictures()
+    groups = [*range(len(y) - 1), None]
+    with pytest.raises(DataError, match=f"groups: row {len(y) - 1} has no group"):
+        outcome(registry, (X, y, groups))
 
 
 def test_a_table_names_parts_groups_and_labels_as_text(registry, tmp_path):
