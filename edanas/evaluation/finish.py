@@ -18,6 +18,12 @@ from edanas.evaluation.workbench import Workbench
 from edanas.executors.serial import Serial
 from edanas.training.finetune import step_count
 
+_START = 50_000
+"""Multiply-adds that take as long as starting the operators of a stage or head, for each sample of a batch.
+
+On a CPU, steps of tiny networks take 2 ms for each stage and head, whatever the multiply-adds.
+"""
+
 
 class Finisher:
     """Trains, calibrates, exports and tests candidates, as many at once as the executor has workers.
@@ -77,8 +83,8 @@ class Finisher:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         stored = {each.id: read_row(self._path(each), progress) for each in candidates}
-        # The networks with most multiply-adds come first, so that workers end at about the same time.
-        unfinished = sorted((c for c in candidates if stored[c.id] is None), key=self.macs, reverse=True)
+        # The networks with most work come first, so that workers end at about the same time.
+        unfinished = sorted((c for c in candidates if stored[c.id] is None), key=self.work, reverse=True)
         orders = _Orders(self, unfinished, drops or {}, timing)
         results: dict[str, ResultRow | str] = {name: row for name, row in stored.items() if row is not None}
         with progress.task(label, orders.steps * len(candidates)) as bar:
@@ -107,10 +113,11 @@ class Finisher:
             progress.say(f"Network {candidate.id} could not be finished: {row}")
         return row
 
-    def macs(self, candidate: Candidate) -> float:
-        """Return the multiply-adds of a candidate's backbone."""
+    def work(self, candidate: Candidate) -> float:
+        """Return the work of a candidate's training for one sample, in multiply-adds of its backbone."""
         stages, last = self.workbench.segments(candidate.backbone)
-        return float(sum(stage.macs for stage in stages) + last.macs)
+        parts = len(stages) + 1 + candidate.scheme.exits
+        return float(sum(stage.macs for stage in stages) + last.macs + _START * parts)
 
 
 class _Orders:
@@ -136,7 +143,7 @@ class _Orders:
         # The additional step stands for the work before and after the training.
         self.steps = 1 if timing else 1 + step_count(bench.parts, bench.settings.finetune)
         if timing is not None:
-            timing.begin([finisher.macs(each) for each in candidates])
+            timing.begin([finisher.work(each) for each in candidates])
 
     def drawn(self, bar: Bar) -> Iterator[FinishOrder]:
         """Yield the orders; a time limit counts from the moment at which an order is drawn."""

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from edanas.training.pace import Pace
 
 _TINY = 0.25
-"""Share of the largest network's MACs that is added to those of each: small networks are less efficient."""
+"""Share of the largest network's work that is added to that of each: small networks are less efficient."""
 
 _OVERHEAD = 0.5
-"""Largest share of the remaining time for calibration, export and test; it limits the number of networks."""
+"""Largest expected share of the remaining time for calibration, export and test of all networks."""
 
 
 class NetworkPlan(Protocol):
@@ -33,11 +33,15 @@ class FinishTime:
         remaining: Returns the remaining time of the run in seconds.
         pace: Returns the pace of a training from the candidate's id and the seconds of the training.
         overhead: Expected seconds that a network takes besides its training.
-        later: Number of networks that are finished after those of the present call.
         workers: Number of networks that are finished at once.
 
+    Attributes:
+        later: Work of the networks that are expected after those of `begin`; empty by default. Early-exit and
+            single-exit networks then train for about as many steps.
+
     Example:
-        >>> time = FinishTime(lambda: 100.0, lambda name, limit: Pace(limit), overhead=5.0, later=1)
+        >>> time = FinishTime(lambda: 100.0, lambda name, limit: Pace(limit), overhead=5.0)
+        >>> time.later = [1e6]
         >>> time.begin([1e6, 1e6])
         >>> round(time.start("a").limit, 1)
         28.3
@@ -48,30 +52,32 @@ class FinishTime:
         remaining: Callable[[], float],
         pace: Callable[[str, float], Pace],
         overhead: float,
-        later: int,
         workers: int = 1,
     ) -> None:
-        self.remaining, self.pace, self.overhead, self.later = remaining, pace, overhead, later
+        self.remaining, self.pace, self.overhead = remaining, pace, overhead
         self.workers = workers
+        self.later: Sequence[float] = ()
         self._measured: list[float] = []
         self._left: list[float] = []
-        self._largest = 1.0
+        self._after: list[float] = []
         self._running: dict[str, Pace] = {}
 
-    def begin(self, macs: Sequence[float]) -> None:
-        """Set the multiply-adds of the networks to finish next, in order."""
-        self._largest = max([*macs, 1.0])
-        self._left = [self._weight(each) for each in macs]
+    def begin(self, work: Sequence[float]) -> None:
+        """Set the work of the networks to finish next, in order: multiply-adds for one sample."""
+        tiny = _TINY * max([*work, *self.later, 1.0])
+        self._left, self._after = ([each + tiny for each in group] for group in (work, self.later))
 
     def start(self, candidate: str) -> Pace:
         """Return the pace of the training of the next network, whose id is `candidate`."""
-        own, mean = self._left[0], sum(self._left) / len(self._left)
+        waiting = [*self._left, *self._after]
         busy = sum(self.overhead + pace.left() for pace in self._running.values())
-        overhead = self.overhead * (len(self._left) + self.later)
         # The last networks run beside fewer others than there are workers.
-        workers = min(self.workers, len(self._running) + len(self._left) + self.later)
-        time = max(0.0, workers * self.remaining() - busy - overhead)
-        share = own / (sum(self._left) + self.later * mean)
+        workers = min(self.workers, len(self._running) + len(waiting))
+        time = max(0.0, workers * self.remaining() - busy)
+        overhead = self.overhead * len(waiting)
+        # An expectation that no network has confirmed may be far too high.
+        time -= min(overhead, time if self._measured else _OVERHEAD * time)
+        share = waiting[0] / sum(waiting)
         limit = time * share if math.isfinite(time) else time
         self._left = self._left[1:]
         pace = self.pace(candidate, min(limit, max(0.0, self.remaining() - self.overhead)))
@@ -101,6 +107,3 @@ class FinishTime:
         """
         time = _OVERHEAD * self.workers * self.remaining()
         return int(max(1, min(networks, time // max(self.overhead, 1e-3))))
-
-    def _weight(self, macs: float) -> float:
-        return macs + _TINY * self._largest

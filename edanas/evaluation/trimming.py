@@ -26,6 +26,7 @@ class Trimmer:
         profile_of: Returns the profiles of `archive`.
         variables: The variables of the supernet provider.
         form: Canonical form of a backbone; by default the backbone itself.
+        share: Smallest fraction of the samples at an exit that stays. At 0, the default, one sample suffices.
     """
 
     def __init__(
@@ -35,8 +36,9 @@ class Trimmer:
         profile_of: Profiles,
         variables: Sequence[Variable],
         form: Callable[[Backbone], Backbone] = lambda backbone: backbone,
+        share: float = 0.0,
     ) -> None:
-        self.evaluator, self.profile_of = evaluator, profile_of
+        self.evaluator, self.profile_of, self.share = evaluator, profile_of, share
         self.variables, self.form = variables, form
         self._sources: dict[str, Evaluation] = {}
         for evaluation in archive:
@@ -78,7 +80,7 @@ class Trimmer:
         candidate, metrics = evaluation.candidate, evaluation.metrics
         if metrics is None:
             return evaluation
-        scheme, end = trim_scheme(candidate.scheme, metrics.utilization)
+        scheme, end = trim_scheme(candidate.scheme, metrics.utilization, self.share)
         profile = None if scheme == candidate.scheme else self._profile(candidate.backbone)
         if profile is None:
             return evaluation

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 from edanas.core.archive import Archive
 from edanas.core.engine import SearchOutcome
 from edanas.core.errors import InfeasibleError, RunError
 from edanas.core.feasible import Feasibility
+from edanas.core.machine import user_path
 from edanas.core.progress import Progress
 from edanas.core.result_row import ResultRow
 from edanas.core.types import Candidate, Evaluation, SelectionScheme
@@ -73,7 +73,7 @@ def warm_start_candidates(composition: Composition) -> tuple[Candidate, ...]:
         return ()
     if is_storage(workbench.settings.warm_start):
         return study_candidates(workbench.settings.warm_start, workbench.space, workbench.settings)
-    older_run = Path(workbench.settings.warm_start).expanduser()
+    older_run = user_path(workbench.settings.warm_start)
     return best_candidates(
         older_run, workbench.space, composition.objectives, workbench.settings, composition.fronts
     )
@@ -126,7 +126,8 @@ def finish_results(
     finish = partial(steps.finisher.finish, progress=progress, executor=steps.executor, timing=timing)
     pool = list(searched)
     scoring = composition.evaluator, archive.get_profile
-    trimmer = _trimmer(composition, outcome, archive)
+    # What is chosen must be what is delivered, and results lose the exits that too few samples use.
+    trimmer = _trimmer(composition, outcome, archive, workbench.settings.min_exit_share)
     thresholds = workbench.space.thresholds
     if isinstance(thresholds, str):  # continuous
         pool = with_every_number_of_exits(pool, outcome.evaluations, objectives, *scoring)
@@ -141,6 +142,12 @@ def finish_results(
     chosen = choose_results(pool, objectives, counts[0])
     candidates = [e.candidate for e in chosen]
     drops = _accuracy_drops(chosen)
+    singles = _with_violations(trimmer.single_exits(), composition.limits)
+    if timing is not None:
+        figures = [(m.accuracy, m.executed_macs) for e in chosen if (m := e.metrics)]
+        later = choose_static(singles, figures, counts[1])
+        later += candidates if workbench.settings.finetune.backbones else []
+        timing.later = [steps.finisher.work(each) for each in later]
     front, failures = finish(candidates, "Fine-tuning the results", drops=drops)
     if failures and not front:
         (cause, times), *_ = Counter(failure["error"] for failure in failures).most_common(1)
@@ -153,13 +160,14 @@ def finish_results(
     early, collapsed = ([row for row in front if bool(row.exits) is has_exits] for has_exits in (True, False))
     accuracies = {e.candidate.id: e.metrics.accuracy for e in chosen if e.metrics is not None}
     rivals = [(accuracies[row.id], row.macs_for_choice) for row in early]
-    singles = _with_violations(trimmer.single_exits(), composition.limits)
     single = choose_static(singles, rivals, counts[1])
     bare = own_backbones(early) if workbench.settings.finetune.backbones else []
     single = [each for each in single if each not in bare]
+    if timing is not None:
+        timing.later = [steps.finisher.work(each) for each in single]
     alone, lost = finish(bare, _ALONE) if bare else ([], [])
     if timing is not None:
-        timing.later = 0
+        timing.later = []
     static, further = finish(single, "Fine-tuning single-exit networks to compare with")
     static = [*alone, *static]
     static = [*without_copies(collapsed, static), *static]
@@ -198,10 +206,12 @@ def trimmed_candidates(
     return _with_violations(trimmed, composition.limits)
 
 
-def _trimmer(composition: Composition, outcome: SearchOutcome, archive: Archive) -> Trimmer:
+def _trimmer(
+    composition: Composition, outcome: SearchOutcome, archive: Archive, share: float = 0.0
+) -> Trimmer:
     variables = composition.workbench.variables
     form = composition.workbench.space.canonical_backbone
-    return Trimmer(composition.evaluator, outcome.evaluations, archive.get_profile, variables, form)
+    return Trimmer(composition.evaluator, outcome.evaluations, archive.get_profile, variables, form, share)
 
 
 def finish_plain(
@@ -243,22 +253,22 @@ def _finish_time(
 ) -> tuple[FinishTime | None, tuple[int, int]]:
     """Return the division of the remaining time, and the largest numbers of early-exit and other networks.
 
-    A network passes through calibration, validation and test part; the search has measured the validation.
+    A network passes through calibration, validation and test part; the search has measured such passes.
     """
     settings, parts = composition.workbench.settings, composition.workbench.parts
     results, kinds = settings.search.results, 3 if settings.finetune.backbones else 2
     if plan is None:
         return None, (results, results)
-    samples = [len(part) for part in (parts.validation, parts.calibration, parts.test)]
-    seconds = median(each.seconds for each in outcome.evaluations)
+    samples = sum(len(part) for part in (parts.validation, parts.calibration, parts.test))
+    passes = max(len(parts.validation), composition.evaluator.passes()[1])
+    seconds = median(each.seconds for each in outcome.evaluations) / passes
     baseline = settings.baseline
     # The plain networks are trained last.
     plain = baseline.share * plan.limit if baseline.epochs and not plan.fixed else 0.0
     timing = FinishTime(
         lambda: plan.remaining() - plain,
         plan.network_pace,
-        _WRITING + seconds * sum(samples) / samples[0],
-        results,
+        _WRITING + seconds * samples,
         composition.executor.workers,
     )
 
@@ -267,7 +277,6 @@ def _finish_time(
         return [min(results, -(-networks // kinds)), max(1, networks // kinds)]
 
     early, single = (int(count) for count in plan.decided("results", affordable))
-    timing.later = single + (kinds - 2) * early
     return timing, (early, single)
 
 

@@ -25,7 +25,7 @@ def test_networks_of_equal_size_end_in_time_and_use_it(workers: int, networks: i
     def pace(_name: str, limit: float) -> Pace:
         return Pace(limit, record=records.append, clock=clock)
 
-    time = FinishTime(lambda: total - clock.now, pace, overhead, later=0, workers=workers)
+    time = FinishTime(lambda: total - clock.now, pace, overhead, workers=workers)
     time.begin([1e6] * networks)
     running: list[tuple[float, str]] = []
     names = [str(number) for number in range(networks)]
@@ -44,8 +44,24 @@ def test_networks_of_equal_size_end_in_time_and_use_it(workers: int, networks: i
 
 
 def test_a_failed_network_changes_no_expectation() -> None:
-    time = FinishTime(lambda: 100.0, lambda _, limit: Pace(limit), overhead=5.0, later=0)
+    time = FinishTime(lambda: 100.0, lambda _, limit: Pace(limit), overhead=5.0)
     time.begin([1e6])
     time.start("a")
     time.end("a", {}, 0.0)
     assert time.overhead == 5.0
+
+
+def test_networks_that_follow_get_their_share_of_the_time() -> None:
+    """Two networks, then two more of the same work, and one of three times the work."""
+    time = FinishTime(lambda: 100.0, lambda _, limit: Pace(limit), overhead=0.0)
+    time.later = [1e6, 1e6, 3e6]
+    time.begin([1e6, 1e6])
+    assert time.start("a").limit == pytest.approx(100 * (1 + 0.75) / (7 + 5 * 0.75))
+
+
+def test_an_expected_overhead_takes_half_of_the_time_at_most_and_a_measured_one_all_of_its_time() -> None:
+    time = FinishTime(lambda: 100.0, lambda _, limit: Pace(limit), overhead=20.0)
+    time.begin([1e6] * 4)
+    assert time.start("a").limit == pytest.approx(12.5)
+    time.end("a", {}, 20.0)
+    assert time.start("b").limit == pytest.approx(40 / 3)

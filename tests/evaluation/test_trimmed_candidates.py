@@ -94,6 +94,16 @@ def test_networks_that_became_equal_are_one_result():
     assert without_copies([row, other], [copy]) == [other]
 
 
+def test_exits_below_the_share_are_removed(evaluator, archive, trimmer):
+    before = scored(evaluator, archive[0], (0.02, 0.02, 0.02, 0.02))
+    shares = before.metrics.utilization
+    assert sorted(shares)[0] > 0
+    trimmer.share = (min(shares[:4]) + sorted(shares[:4])[1]) / 2
+    (after,) = trimmer.trim([before])
+    assert after.candidate.scheme.placed == tuple(at for at in range(4) if shares[at] >= trimmer.share)
+    assert sum(after.metrics.utilization) == pytest.approx(1.0)
+
+
 def test_exits_that_others_read_are_not_removed(evaluator, archive, trimmer, monkeypatch):
     monkeypatch.setattr(evaluator, "removable", False)
     candidate = scored(evaluator, archive[0], (1.0, 1.0, 1.0, 1.0))
