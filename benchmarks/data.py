@@ -5,7 +5,8 @@
 It prints the seconds of each step, and the largest resident memory of each step. `own` is memory of the
 process; `mapped` are pages of files, such as torch's libraries and the stored images, which the system may
 drop at any time. The share of the input is the time of reading and preparing a batch, divided by that of a
-training step of a network of the supernet `ofa-mbv3`.
+training step of the largest network of `ofa-mbv3`. `--micro` divides batches as the setting
+`training.micro_batch_size` does.
 """
 
 import argparse
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500_000)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--micro", type=int, default=BATCH, help="largest number of images in a pass")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     seconds: dict[str, float] = {}
@@ -98,10 +100,14 @@ def main() -> None:
         at = torch.from_numpy(rng.integers(0, len(parts.train), BATCH))
         images = prepare(parts.train.images[at], arguments.side, parts.mean, parts.std)
         read = time.perf_counter() - start
-        features = images
-        for stage in backbone.stages:
-            features = stage(features)
-        F.cross_entropy(backbone.head(features), parts.train.labels[at]).backward()
+        labels = parts.train.labels[at]
+        for features, targets in zip(
+            images.split(arguments.micro), labels.split(arguments.micro), strict=True
+        ):
+            for stage in backbone.stages:
+                features = stage(features)
+            loss = F.cross_entropy(backbone.head(features), targets, reduction="sum") / BATCH
+            loss.backward()
         steps.append(time.perf_counter() - start)
         shares.append(read / steps[-1])
     done.set()
