@@ -19,7 +19,8 @@ def samples_of(values: Any, name: str = "samples") -> Samples:
 
     Args:
         values: An array (N, ...) of NumPy or torch, or a pandas table of numbers. A list or object array of
-            N arrays or images may hold samples that differ in shape.
+            N arrays or images may hold samples that differ in shape, and so may a table whose cells are
+            series, with a column for each channel.
         name: Name of the container in messages.
 
     Raises:
@@ -38,7 +39,21 @@ def samples_of(values: Any, name: str = "samples") -> Samples:
         values = list(array)
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise DataError(f"{name}: found {type_of(values)}; allowed: an array (N, ...) of numbers")
-    return spooled((as_array(each) for each in values), name)
+    return spooled((_sample(each, f"{name}: row {row}") for row, each in enumerate(values)), name)
+
+
+def _sample(value: Any, name: str) -> npt.NDArray[Any]:
+    """Return one sample; a row of a table whose cells are series becomes their channels (C, L)."""
+    array = as_array(value)
+    if array.dtype != np.dtype(object) or array.ndim != 1:
+        return array
+    channels = [as_array(each) for each in array.tolist() if len(getattr(each, "shape", ())) == 1]
+    if len(channels) < len(array):
+        return array
+    lengths = sorted({len(each) for each in channels})
+    if len(lengths) > 1:
+        raise DataError(f"{name}: found channels of lengths {lengths}; allowed: channels of one length")
+    return np.stack(channels)
 
 
 def spooled(arrays: Iterable[npt.NDArray[Any]], name: str = "samples") -> Samples:
@@ -133,7 +148,8 @@ def _check_type(array: npt.NDArray[Any], name: str) -> None:
     kinds = {"U": "text", "S": "text", "O": "objects", "c": "complex numbers", "M": "dates", "m": "durations"}
     if array.dtype == np.dtype(object):
         other = next((each for each in array.reshape(-1).tolist() if not is_number(each)), None)
-        raise DataError(f"{name}: found {other!r:.40} of type {type(other).__name__}; allowed: real numbers")
+        shown = " ".join(repr(other).split())  # on one line
+        raise DataError(f"{name}: found {shown:.40} of type {type(other).__name__}; allowed: real numbers")
     if array.dtype.kind not in "biuf":
         kind = kinds.get(array.dtype.kind, "values")
         raise DataError(f"{name}: found {kind} (type {array.dtype}); allowed: real numbers")

@@ -126,8 +126,9 @@ def finish_results(
     finish = partial(steps.finisher.finish, progress=progress, executor=steps.executor, timing=timing)
     pool = list(searched)
     scoring = composition.evaluator, archive.get_profile
-    # What is chosen must be what is delivered, and results lose the exits that too few samples use.
-    trimmer = _trimmer(composition, outcome, archive, workbench.settings.min_exit_share)
+    # Results lose the exits that too few samples use, so they are chosen without these exits.
+    count = len(workbench.parts.validation)
+    trimmer = _trimmer(composition, outcome, archive, int(workbench.settings.min_exit_share * count) / count)
     thresholds = workbench.space.thresholds
     if isinstance(thresholds, str):  # continuous
         pool = with_every_number_of_exits(pool, outcome.evaluations, objectives, *scoring)

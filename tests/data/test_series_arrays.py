@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -34,6 +35,16 @@ def test_a_list_of_unequal_series_and_the_same_with_nan_at_the_end_are_equal() -
         == same
         == ("Series have lengths from 5 to 9; shorter series are padded to 9, and padding is masked.",)
     )
+
+
+def test_cells_of_a_table_may_be_series() -> None:
+    listed = waves(5, 9, 7)
+    table = pd.DataFrame({channel: [pd.Series(each[channel]) for each in listed] for channel in (0, 1)})
+    samples = samples_of(table)
+    assert all(np.array_equal(samples[row], series) for row, series in enumerate(listed))
+    table.iat[1, 0] = pd.Series([1.0])
+    with pytest.raises(DataError, match=r"row 1: found channels of lengths \[1, 9\]"):
+        samples_of(table)
 
 
 def test_series_of_one_length_need_no_sentence() -> None:
