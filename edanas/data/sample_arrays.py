@@ -19,8 +19,8 @@ def samples_of(values: Any, name: str = "samples") -> Samples:
 
     Args:
         values: An array (N, ...) of NumPy or torch, or a pandas table of numbers. A list or object array of
-            N arrays or images may hold samples that differ in shape, and so may a table whose cells are
-            series, with a column for each channel.
+            N arrays or images may hold samples that differ in shape. The cells of a table may be series, with
+            a column for each channel.
         name: Name of the container in messages.
 
     Raises:
@@ -148,8 +148,8 @@ def _check_type(array: npt.NDArray[Any], name: str) -> None:
     kinds = {"U": "text", "S": "text", "O": "objects", "c": "complex numbers", "M": "dates", "m": "durations"}
     if array.dtype == np.dtype(object):
         other = next((each for each in array.reshape(-1).tolist() if not is_number(each)), None)
-        shown = " ".join(repr(other).split())  # on one line
-        raise DataError(f"{name}: found {shown:.40} of type {type(other).__name__}; allowed: real numbers")
+        text = " ".join(repr(other).split())  # on one line
+        raise DataError(f"{name}: found {text:.40} of type {type(other).__name__}; allowed: real numbers")
     if array.dtype.kind not in "biuf":
         kind = kinds.get(array.dtype.kind, "values")
         raise DataError(f"{name}: found {kind} (type {array.dtype}); allowed: real numbers")
