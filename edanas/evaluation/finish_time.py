@@ -57,7 +57,7 @@ class FinishTime:
         self.remaining, self.pace, self.overhead = remaining, pace, overhead
         self.workers = workers
         self.later: Sequence[float] = ()
-        self._measured: list[float] = []
+        self._is_measured = False
         self._left: list[float] = []
         self._after: list[float] = []
         self._running: dict[str, Pace] = {}
@@ -76,7 +76,7 @@ class FinishTime:
         time = max(0.0, workers * self.remaining() - busy)
         overhead = self.overhead * len(waiting)
         # An expectation that no network has confirmed may be far too high.
-        time -= min(overhead, time if self._measured else _OVERHEAD * time)
+        time -= min(overhead, time if self._is_measured else _OVERHEAD * time)
         share = waiting[0] / sum(waiting)
         limit = time * share if math.isfinite(time) else time
         self._left = self._left[1:]
@@ -96,8 +96,8 @@ class FinishTime:
         if fits:
             pace.record(fits)
         if overhead:
-            self._measured.append(overhead)
-            self.overhead = sum(self._measured) / len(self._measured)
+            # The latest: the first includes imports, and later networks have less work.
+            self.overhead, self._is_measured = overhead, True
 
     def affordable(self, networks: int) -> int:
         """Return the number of networks whose calibration, export and test take at most half of the time.
