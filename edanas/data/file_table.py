@@ -18,7 +18,7 @@ from edanas.data.part_names import part_of
 from edanas.data.sound_files import SUFFIXES as SOUND_SUFFIXES
 
 TEXT_ENDING = ".text.csv"
-"""End of the name of a stored table whose labels are texts, also if they are written as numbers."""
+"""End of the name of a stored table whose texts stay as they are, also if they are written as numbers."""
 
 _NUMBER = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 """A whole number of 64 bits as programs write it; `007` is a text."""
@@ -133,14 +133,17 @@ def _read_csv(path: Path) -> dict[str, list[Any]]:
         raise DataError(f"{path}: cannot be read as a table: {error}") from error
     if len(rows) < 2:
         raise DataError(f"{path}: found {len(rows)} rows; allowed: a header, and one row for each image")
-    header, *rows = ([field.strip() for field in row] for row in rows)
+    as_written = path.name.endswith(TEXT_ENDING)
+    if not as_written:
+        rows = [[field.strip() for field in row] for row in rows]
+    header, *rows = rows
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise DataError(f"{path}: row {number} has {len(row)} fields, and the header {len(header)}")
     if any(map(_is_path, header)):
         raise DataError(f"{path}: found a path in the first line; allowed: a header with names of columns")
     _check_names(header, str(path))
-    read = _as_texts if path.name.endswith(TEXT_ENDING) else _typed
+    read = _as_texts if as_written else typed
     return {name: read([row[at] for row in rows]) for at, name in enumerate(header)}
 
 
@@ -155,8 +158,13 @@ def _as_texts(values: Sequence[str]) -> list[Any]:
     return [value or None for value in values]
 
 
-def _typed(values: Sequence[str]) -> list[Any]:
-    """Return texts as whole numbers or booleans if all are written as such, and empty ones as missing."""
+def typed(values: Sequence[str]) -> list[Any]:
+    """Return texts as whole numbers or booleans if all are written as such, and empty ones as missing.
+
+    Example:
+        >>> typed(["1", ""]), typed(["True"]), typed(["1", "x"])
+        ([1, None], [True], ['1', 'x'])
+    """
     filled = [value for value in values if value]
     if filled and all(_NUMBER.fullmatch(value) for value in filled):
         return [int(value) if value else None for value in values]

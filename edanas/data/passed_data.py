@@ -11,7 +11,7 @@ from edanas.core.errors import ConfigError, DataError, type_of
 from edanas.core.machine import home
 from edanas.core.runfolder import replacing
 from edanas.data.class_labels import plain_labels
-from edanas.data.file_table import TEXT_ENDING, columns_of, file_table
+from edanas.data.file_table import TEXT_ENDING, columns_of, file_table, typed
 from edanas.data.item_sets import is_column_set, is_item_set, part_of_items
 from edanas.data.joined_parts import PartSamples, join_parts
 from edanas.data.named_arrays import set_of_arrays
@@ -138,8 +138,8 @@ def _stored_table(table: Any, group: str, settings: Mapping[str, Any]) -> Path:
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
     content = text.getvalue().encode()
-    is_text = all(isinstance(value, str) for value in files.labels.values)
-    ending = TEXT_ENDING if is_text else ".csv"
+    labels = list(files.labels.values)
+    ending = ".csv" if typed([str(label).strip() for label in labels]) == labels else TEXT_ENDING
     path = home() / "samples" / f"{hashlib.blake2b(content, digest_size=8).hexdigest()}{ending}"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
