@@ -93,7 +93,7 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: Series (N, L), (N, C, L) or (N, L, C), or a list of series (C, L_i). Images are (N, C, H, W),
                 (N, H, W, C) or (N, H, W); see `edanas.search`. A table of N rows and L columns counts as N
-                series.
+                series, unless its cells are series and its columns channels.
             y: One label (N,) for each sample: texts, whole numbers or booleans.
 
         Raises:
@@ -217,6 +217,9 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if hasattr(X, "detach"):
             X = X.detach().cpu().numpy()
+        if _holds_series(X):
+            samples = samples_of(X, "X")
+            return [samples[row] for row in range(len(samples))]
         if _is_ragged(X):
             return [np.asarray(each) for each in X]
         X = X if hasattr(X, "ndim") else np.asarray(X)
@@ -224,6 +227,11 @@ class EarlyExitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return check_array(X, allow_nd=True, ensure_all_finite=False, estimator=self)
         shortest = 2 if reset else 1
         return validate_data(self, X, reset=reset, ensure_all_finite=False, ensure_min_features=shortest)
+
+
+def _holds_series(X: Any) -> bool:
+    """Return True for a table of pandas whose cells are series."""
+    return hasattr(X, "iat") and X.ndim == 2 and X.size > 0 and len(getattr(X.iat[0, 0], "shape", ())) == 1
 
 
 def _is_ragged(X: Any) -> bool:

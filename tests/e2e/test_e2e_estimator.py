@@ -5,6 +5,7 @@ import re
 import tomllib
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from estimators import classifier, waves
@@ -97,6 +98,8 @@ def test_series_of_unequal_length_and_several_channels():
     assert not hasattr(estimator, "n_features_in_")
     assert estimator.predict_proba(series).shape == (40, 2)
     assert estimator.predict(series).tolist() == estimator.network_.predict(series).classes.tolist()
+    table = pd.DataFrame({channel: [pd.Series(each[channel]) for each in series] for channel in (0, 1)})
+    assert np.array_equal(estimator.predict_proba(table), estimator.predict_proba(series))
 
 
 def test_images_have_the_default_bundle(tmp_path):
