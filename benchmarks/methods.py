@@ -89,7 +89,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "ztw": {"inference": "ztw", "classifier": "mixed-pool", "scheme": "internal-classifiers"},
     "jei-dnn": {"scheme": "jei-dnn", "criterion": {"name": "uncertainty-gate", "own": 0.0}},
     "aebnas": {"classifier": "searched"},
-    "risk": {"final_thresholds": {"name": "risk", "max_drop": "5%"}},
+    "risk": {"final_thresholds": {"name": "risk", "max_drop": "10%"}},
     "eero": {"final_thresholds": {"name": "eero", "max_macs": BUDGET}},
     "eefp": {"final_thresholds": "eefp"},
     "calibrated": {"final_thresholds": "calibrated"},

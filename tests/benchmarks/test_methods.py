@@ -26,6 +26,9 @@ def test_the_settings_of_every_system_are_valid(name, registry):
     resolved = layered_settings(registry, [*user_layers({}), ("the benchmark", settings)])
     assert make_space(registry, resolved)[1].size() > 0
     assert methods.BUDGET not in str(settings)
+    choice = resolved.final_thresholds
+    setter = registry.create("threshold setter", choice.name, choice.options)
+    assert setter.least_samples <= resolved.split.calibration * 1797
     expected = 24 if resolved.evaluation.name == "shared" else 24 // methods.EVALUATIONS
     assert resolved.training.epochs == expected
 
