@@ -97,10 +97,10 @@ def test_a_folder_of_labelled_images(model, pictures, capsys):
 
 def test_json_and_a_plot_of_ones_own(model, pictures, tmp_path, capsys):
     plot = tmp_path / "trade-off.png"
-    command = [model, "--data", pictures, "--max-latency", "1s", "--plot", plot, "--json"]
+    command = [model, "--data", pictures, "--max-latency", "1us", "--plot", plot, "--json"]
     assert tune(*command) == 2
-    assert "max_latency: found 1000 ms; possible" in capsys.readouterr().err
-    command[command.index("--max-latency") : command.index("1s") + 1] = ["--min-accuracy", "0.01"]
+    assert "max_latency: found 0.001 ms; possible" in capsys.readouterr().err
+    command[command.index("--max-latency") : command.index("1us") + 1] = ["--min-accuracy", "0.01"]
     assert tune(*command, "--out", tmp_path / "new") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["samples"] == 28

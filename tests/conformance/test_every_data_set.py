@@ -49,6 +49,17 @@ def data(images: Path, tmp_path: Path) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    """A parquet file of grey images."""
+    datasets = pytest.importorskip("datasets", reason="the extra `hf` is not installed")
+    arrays = _arrays()
+    pictures = [Image.fromarray(image) for image in arrays["x"]]
+    table = datasets.Dataset.from_dict({"image": pictures, "label": list(arrays["y"])})
+    table.to_parquet(tmp_path / "train.parquet")
+    return tmp_path / "train.parquet"
+
+
+@pytest.fixture
 def sounds(tmp_path: Path) -> Path:
     """A folder of two class folders with tones."""
     soundfile = pytest.importorskip("soundfile", reason="the extra `sound` is not installed")
@@ -68,12 +79,10 @@ def test_conforms(
     request: pytest.FixtureRequest,
 ) -> None:
     """Sources with a path read local files; sources that download are checked without data."""
-    if name == "parquet":
-        pytest.importorskip("datasets", reason="the extra `hf` is not installed")
     parameters = registry.parameters(KIND, name)
     options = data.get(name, {"path": str(images)} if "path" in parameters else {})
-    if name == "sound":
-        options = {"path": str(request.getfixturevalue("sounds"))}
+    if name in ("sound", "parquet"):
+        options = {"path": str(request.getfixturevalue("sounds" if name == "sound" else name))}
     source: DataSource = registry.create(KIND, name, options)
     if "download" in parameters:
         check_missing_data(source)

@@ -5,7 +5,7 @@ from exported_nets import images, network
 
 from edanas.core.optional_packages import MissingExtraError
 from edanas.deploy.executorch_export import ExecutorchExporter
-from edanas.deploy.export_check import export_checked, resized_images
+from edanas.deploy.export_check import export_checked
 
 
 def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch):
@@ -22,6 +22,5 @@ def test_each_stage_is_a_method_and_those_not_needed_do_not_run(tmp_path):
     assert check.same + check.rounded == len(images())
     assert check.computed[0] > check.computed[1] > check.computed[2] > 0
     runner = exporter.open(paths[0])
-    resized = resized_images(images(), runner)
-    assert resized.shape[-2:] == (12, 12)
-    assert (runner.backbone(resized.numpy()) == network().all_exits(resized)[0][:, -1].numpy()).all()
+    _, exits, _ = runner.predict(images().numpy())
+    assert (exits == network().predict(images()).exit.numpy()).all()
