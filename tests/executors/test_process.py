@@ -16,7 +16,6 @@ from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
 from edanas.core.types import Candidate, Metrics
-from edanas.executors import process
 from edanas.executors.process import Process
 from edanas.executors.serial import Serial
 from edanas.strategies.random_search import RandomSearch
@@ -125,19 +124,17 @@ def pid_of(_: int) -> int:
     return os.getpid()
 
 
-def test_workers_that_started_early_do_the_work_and_a_killed_one_is_replaced(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(process, "usable_cores", lambda: 2)
-    executor = Process(workers=2, threads=1)
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_worker_that_started_early_does_the_work_unless_it_was_killed(killed: bool) -> None:
+    executor = Process(workers=1, threads=1)
     try:
         executor.start()
-        early = [worker.process for worker in executor._pool]
+        (early,) = (worker.process for worker in executor._pool)
         assert executor.waiting_for() == ""
-        early[0].kill()
-        early[0].join()
-        pids = set(executor.run(pid_of, range(6)))
+        if killed:
+            early.kill()
+            early.join()
+        pids = set(executor.run(pid_of, range(3)))
     finally:
         executor.close()
-    assert early[1].pid in pids
-    assert early[0].pid not in pids
+    assert (early.pid in pids) is not killed
