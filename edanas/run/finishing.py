@@ -124,20 +124,10 @@ def finish_results(
     workbench, objectives = composition.workbench, composition.objectives
     timing, counts = _finish_time(plan, composition, outcome)
     finish = partial(steps.finisher.finish, progress=progress, executor=steps.executor, timing=timing)
-    pool = list(searched)
-    scoring = composition.evaluator, archive.get_profile
     # Results lose the exits that too few samples use, so they are chosen without these exits.
     count = len(workbench.parts.validation)
     trimmer = _trimmer(composition, outcome, archive, int(workbench.settings.min_exit_share * count) / count)
-    thresholds = workbench.space.thresholds
-    if isinstance(thresholds, str):  # continuous
-        pool = with_every_number_of_exits(pool, outcome.evaluations, objectives, *scoring)
-    elif composition.setter.resets:
-        variables = workbench.variables if workbench.space.cuts else ()
-        pool = with_all_schemes(pool, objectives, thresholds, *scoring, variables)
-        pool = [each for each in pool if each.candidate in workbench.space]
-        pool = _with_exact_fronts(composition, pool, trimmer, archive)
-    pool = distinct(_with_violations(trimmer.trim(pool), composition.limits))
+    pool = _choices(composition, outcome, searched, archive, trimmer)
     if pool and not any(e.feasible for e in pool):
         raise InfeasibleError(_infeasible_message(pool, composition))
     chosen = choose_results(pool, objectives, counts[0])
@@ -174,6 +164,28 @@ def finish_results(
     static = [*without_copies(collapsed, static), *static]
     early = with_own_backbones(early, alone)
     return FinishedNetworks(with_rivals(early, static), static, [*failures, *lost, *further])
+
+
+def _choices(
+    composition: Composition,
+    outcome: SearchOutcome,
+    searched: Sequence[Evaluation],
+    archive: Archive,
+    trimmer: Trimmer,
+) -> list[Evaluation]:
+    """Return the candidates that results are chosen from: those of the search with further thresholds."""
+    workbench, objectives = composition.workbench, composition.objectives
+    pool = list(searched)
+    scoring = composition.evaluator, archive.get_profile
+    thresholds = workbench.space.thresholds
+    if isinstance(thresholds, str):  # continuous
+        pool = with_every_number_of_exits(pool, outcome.evaluations, objectives, *scoring)
+    elif composition.setter.resets:
+        variables = workbench.variables if workbench.space.cuts else ()
+        pool = with_all_schemes(pool, objectives, thresholds, *scoring, variables)
+        pool = [each for each in pool if each.candidate in workbench.space]
+        pool = _with_exact_fronts(composition, pool, trimmer, archive)
+    return distinct(_with_violations(trimmer.trim(pool), composition.limits))
 
 
 def _with_exact_fronts(
