@@ -150,7 +150,8 @@ class SharedEvaluation(ScoredProfiles):
             # Without earlier exits, a last exit that reads them would be another classifier.
             points = tuple(range(bench.provider.exit_points)) if bench.inference.corrects else ()
             network = self._inherit(largest, points).freeze()
-            self._teacher = StoredTeacher(_LastExit(network), bench.parts, torch.device(bench.device))
+            device = torch.device(bench.device)
+            self._teacher = StoredTeacher(_LastExit(network), bench.parts, device, network.resolution)
         return self._teacher
 
     def network(self, candidate: Candidate) -> EENN:

@@ -62,11 +62,11 @@ class KeptTeacher(StoredTeacher):
     """
 
     def __init__(self, teacher: ExternalTeacher, bench: Workbench, path: Path) -> None:
-        super().__init__(teacher, bench.parts, torch.device(bench.device))
+        super().__init__(teacher, bench.parts, torch.device(bench.device), teacher.resolution)
         self.external, self.path = teacher, path
 
-    def probabilities(self, resolution: int, *, mirrored: bool) -> torch.Tensor:
-        """Return the probabilities (S, K), which do not depend on the resolution; see `StoredTeacher`."""
+    def probabilities(self, *, mirrored: bool) -> torch.Tensor:
+        """Return the probabilities (S, K); see `StoredTeacher`."""
         logits = kept_logits(self.external, self.path, self.parts.train, mirrored=mirrored, progress=Silent())
         return torch.from_numpy(logits.astype(np.float32)).mean(1).softmax(1).to(self.device)
 
@@ -84,7 +84,7 @@ def teacher_of_results(bench: Workbench) -> StoredTeacher:
     path, settings = teacher_file(bench.settings.teacher), bench.settings
     if path is not None and keeps_logits(settings.teacher, settings.teacher_logits):
         return KeptTeacher(teacher, bench, path)
-    return StoredTeacher(teacher, bench.parts, torch.device(bench.device))
+    return StoredTeacher(teacher, bench.parts, torch.device(bench.device), teacher.resolution)
 
 
 def keeps_logits(teacher: str, choice: str) -> bool:

@@ -49,48 +49,49 @@ class StoredTeacher:
 
     The teacher gets the images without augmentation: an augmentation that leaves the label of an image leaves
     its probabilities. If images are mirrored, the probabilities are the mean over image and mirrored image.
+    The teacher gets them at its own resolution, whatever the resolution of the student: a teacher is far less
+    accurate on enlarged small images.
 
-    It serves fine-tuning, whose teacher belongs to the run: probabilities are in memory, one tensor for each
-    resolution, and end with the process. `edanas.evaluation.kept_logits` serves the training of a supernet,
+    It serves fine-tuning, whose teacher belongs to the run: probabilities are in memory and end with the
+    process. `edanas.evaluation.kept_logits` serves the training of a supernet,
     whose teacher is a file: logits are in a file that later runs read.
 
     Args:
         teacher: Function that returns the teacher's class probabilities.
         parts: The data; only the train part is used.
         device: Device of the teacher.
+        resolution: Side in pixels of the images that the teacher gets.
     """
 
-    def __init__(self, teacher: Teacher, parts: DataParts, device: torch.device) -> None:
-        self.teacher, self.parts, self.device = teacher, parts, device
-        self._stored: dict[tuple[int, bool], torch.Tensor] = {}
+    def __init__(self, teacher: Teacher, parts: DataParts, device: torch.device, resolution: int) -> None:
+        self.teacher, self.parts, self.device, self.resolution = teacher, parts, device, resolution
+        self._stored: dict[bool, torch.Tensor] = {}
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Return the teacher's probabilities (B, K) of K classes for B normalised images (B, C, R, R)."""
         return self.teacher(images)
 
-    def probabilities(self, resolution: int, *, mirrored: bool) -> torch.Tensor:
+    def probabilities(self, *, mirrored: bool) -> torch.Tensor:
         """Return the probabilities (S, K) for the S images of the train part.
 
         Args:
-            resolution: Side in pixels of the images that the teacher gets.
             mirrored: True for the mean over each image and its mirrored image.
         """
-        key = resolution, mirrored
-        if key not in self._stored:
+        if mirrored not in self._stored:
             with torch.no_grad(), compute_precision(FP32, self.device):
                 batches = torch.split(self.parts.train.images, _BATCH)
-                self._stored[key] = torch.cat([self._mean(batch, *key) for batch in batches])
-        return self._stored[key]
+                self._stored[mirrored] = torch.cat([self._mean(batch, mirrored) for batch in batches])
+        return self._stored[mirrored]
 
-    def _mean(self, images: torch.Tensor, resolution: int, mirrored: bool) -> torch.Tensor:  # noqa: FBT001
-        prepared = prepare(images.to(self.device), resolution, self.parts.mean, self.parts.std)
+    def _mean(self, images: torch.Tensor, mirrored: bool) -> torch.Tensor:  # noqa: FBT001
+        prepared = prepare(images.to(self.device), self.resolution, self.parts.mean, self.parts.std)
         views = [prepared, prepared.flip(3)] if mirrored else [prepared]
         return torch.stack([self.teacher(view).float() for view in views]).mean(0)
 
 
 def stored_probabilities(
     teacher: Teacher, parts: DataParts, settings: TrainingSettings, resolution: int, device: torch.device
-) -> torch.Tensor | None:
+) -> torch.Tensor:
     """Return a teacher's probabilities (S, K) for the S images of the train part.
 
     Args:
@@ -98,16 +99,13 @@ def stored_probabilities(
             probabilities once for several trainings.
         parts: The data; only the train part is used.
         settings: Settings of training; only `augment` and `epochs` are used.
-        resolution: Side of the images of the training, in pixels.
+        resolution: Side in pixels of the images of the training. A `StoredTeacher` has its own.
         device: Device of the teacher.
-
-    Returns:
-        The probabilities; `None` with mixup, whose blended images need the teacher in every step.
     """
-    if "mixup" in settings.augment:
-        return None
-    stored = teacher if isinstance(teacher, StoredTeacher) else StoredTeacher(teacher, parts, device)
-    return stored.probabilities(resolution, mirrored="flip" in settings.augment and settings.epochs > 1)
+    stored = (
+        teacher if isinstance(teacher, StoredTeacher) else StoredTeacher(teacher, parts, device, resolution)
+    )
+    return stored.probabilities(mirrored="flip" in settings.augment and settings.epochs > 1)
 
 
 def mixed_targets(

@@ -15,7 +15,7 @@ from edanas.core.progress import Bar
 from edanas.core.settings import TrainingSettings
 from edanas.core.types import DataParts
 from edanas.training.class_weights import class_weights
-from edanas.training.distillation import Teacher, distillation_targets, mixed_targets, stored_probabilities
+from edanas.training.distillation import Teacher, mixed_targets, stored_probabilities
 from edanas.training.finite_steps import FiniteSteps
 from edanas.training.pace import Pace
 from edanas.training.phase_plan import PhasePlan
@@ -62,7 +62,7 @@ def finetune(
             so that later modules are trained on the final features of frozen modules.
         teacher: Function that returns a teacher's class probabilities. They have the weight
             `settings.distillation` in the targets. With `None`, the default, the targets are the labels.
-            Without mixup, the probabilities are computed once for each image of the train part.
+            The probabilities are computed once for each image of the train part.
         pace: Fits the number of steps to a time limit. With `None`, the default, the settings determine the
             number of steps. A training of 0 steps has no pace.
         macs: Multiply-adds of a sample that exits at each exit; empty, the default, if unknown.
@@ -89,9 +89,12 @@ def finetune(
     precision = resolve_precision(settings.precision, device)
     average = WeightAverage(network, settings.ema)
     finite = FiniteSteps("the network", trained, settings, len(batches))
-    run, stored = partial(_logits, network, precision), None
+    run, smoothing = partial(_logits, network, precision), settings.label_smoothing
     if teacher is not None and settings.distillation and settings.trains:
         stored = stored_probabilities(teacher, parts, settings, network.resolution, device)
+        batches.targets = partial(_targets, batches.labels, stored, settings)
+        # The targets are smoothed already.
+        smoothing = 0.0
     step, phase = 0, cast("Phase | None", None)
     for epoch in itertools.count():
         if step >= schedule.steps:
@@ -99,7 +102,7 @@ def finetune(
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive_seed(seed, "finetune", epoch))
             generator = torch.Generator().manual_seed(derive_seed(seed, "batches", epoch))
-            for images, labels in batches.epoch(generator):
+            for images, targets in batches.epoch(generator):
                 if pace is not None:
                     schedule = pace.schedule(schedule, step)
                 if step >= schedule.steps:
@@ -112,9 +115,6 @@ def finetune(
                     _set_modes(network, network.exit_parts(), moment.phase)
                 phase, done, steps = moment
                 logits = run(images, phase)
-                with compute_precision(precision, device):
-                    probabilities = None if stored is None else stored[batches.latest]
-                    targets, smoothing = _targets(images, labels, settings, teacher, probabilities)
                 batch = ExitBatch(
                     logits,
                     targets,
@@ -147,22 +147,18 @@ def finetune(
 
 
 def _targets(
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    settings: TrainingSettings,
-    teacher: Teacher | None,
-    probabilities: torch.Tensor | None,
-) -> tuple[torch.Tensor, float]:
-    """Return the targets, and the label smoothing that the loss must apply to the targets.
+    labels: torch.Tensor, probabilities: torch.Tensor, settings: TrainingSettings, indices: torch.Tensor
+) -> torch.Tensor:
+    """Return the target probabilities (B, K) of images of the train part.
 
-    The teacher runs if its `probabilities` (B, K) have not been stored.
+    Args:
+        labels: Labels (S,) of all S images.
+        probabilities: The teacher's probabilities (S, K).
+        settings: Settings of training; only `distillation` and `label_smoothing` are used.
+        indices: Indices (B,) of the images.
     """
-    smoothing, share = settings.label_smoothing, settings.distillation
-    if teacher is None or not share:
-        return labels, smoothing
-    if probabilities is not None:
-        return mixed_targets(labels, probabilities, share, smoothing), 0.0
-    return distillation_targets(images, labels, teacher, share, smoothing), 0.0
+    share, smoothing = settings.distillation, settings.label_smoothing
+    return mixed_targets(labels[indices], probabilities[indices], share, smoothing)
 
 
 def _logits(network: ExitNetwork, precision: str, images: torch.Tensor, phase: Phase) -> list[torch.Tensor]:

@@ -54,8 +54,6 @@ class Batches:
         images = parts.train.images
         self.images = images if _is_large(images, device) else images.to(device)
         self.labels = parts.train.labels.to(device)
-        self.latest = torch.empty(0, dtype=torch.int64)
-        """Indices of the images of the latest batch in the train part."""
         self.targets: Callable[[torch.Tensor], torch.Tensor] | None = None
         """Function from indices of images (B,) to probabilities (B, K); `None` = the targets are labels."""
         self.ranks = ALONE
@@ -111,7 +109,6 @@ class Batches:
             self.share = len(indices) / len(batch)
             images = self.images[indices.to(self.images.device)].to(self.device)
             images = prepare(images, self.resolution, self.parts.mean, self.parts.std)
-            self.latest = indices
             generator.manual_seed(derive_seed(base + step, rank) if rank else base + step)
             images = augment(images, self.settings.augment, generator)
             targets = self.labels[indices] if self.targets is None else self.targets(indices)

@@ -274,5 +274,5 @@ def test_the_run_s_teacher_teaches_the_results_too(supernet, tmp_path, choice):
     prepared = prepare(images, bench.space.largest()["resolution"], bench.parts.mean, bench.parts.std)
     with torch.no_grad():
         expected = teacher(prepared)
-    probabilities = SharedEvaluation(bench).teacher().probabilities(prepared.shape[-1], mirrored=False)
+    probabilities = SharedEvaluation(bench).teacher().probabilities(mirrored=False)
     torch.testing.assert_close(probabilities, expected, rtol=0, atol=2e-3)

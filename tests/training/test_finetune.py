@@ -231,7 +231,8 @@ def test_rescaled_sgd_moves_layers_of_three_exits_a_third_as_far():
         assert torch.allclose(moved / served, less, rtol=1e-3, atol=1e-6), name
 
 
-def test_a_teacher_with_the_whole_share_replaces_the_labels():
+@pytest.mark.parametrize("augment", [(), ("mixup",)])
+def test_a_teacher_with_the_whole_share_replaces_the_labels(augment):
     """Labels do not matter then; with no share, the teacher does not."""
 
     def answers(images):
@@ -243,13 +244,13 @@ def test_a_teacher_with_the_whole_share_replaces_the_labels():
     states = []
     for data, share in ((parts(), 1.0), (mislabelled, 1.0), (parts(), 0.0)):
         network = make(dropout=0.0)
-        settings = replace(PLAIN, distillation=share, epochs=1)
+        settings = replace(PLAIN, distillation=share, epochs=1, augment=augment)
         finetune(network, data, settings, Joint(), 0, bar, nothing, answers)
         states.append(network)
     assert equal_states(states[0], states[1])
     assert not equal_states(states[0], states[2])
     alone = make(dropout=0.0)
-    finetune(alone, parts(), replace(PLAIN, epochs=1), Joint(), 0, bar, nothing)
+    finetune(alone, parts(), replace(PLAIN, epochs=1, augment=augment), Joint(), 0, bar, nothing)
     assert equal_states(states[2], alone)
 
 

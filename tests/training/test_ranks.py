@@ -87,16 +87,17 @@ def test_processes_divide_each_batch(count):
     def epoch(rank):
         batches = Batches(parts(), SETTINGS_20, 12, CPU)
         batches.divide(Ranks(Place(rank, count)))
+        batches.targets = lambda indices: indices
         return [
-            (batches.latest, batches.share, images)
-            for images, _ in batches.epoch(torch.Generator().manual_seed(1))
+            (indices, batches.share, images)
+            for images, indices in batches.epoch(torch.Generator().manual_seed(1))
         ]
 
     whole = Batches(parts(), SETTINGS_20, 12, CPU).epoch(torch.Generator().manual_seed(1))
     for (images, _), *ranks in zip(whole, *(epoch(rank) for rank in range(count)), strict=True):
         assert torch.equal(images, torch.cat([part for *_, part in ranks]))
         assert sum(share for _, share, _ in ranks) == pytest.approx(1.0)
-        assert len(torch.cat([latest for latest, *_ in ranks]).unique()) == 32
+        assert len(torch.cat([indices for indices, *_ in ranks]).unique()) == 32
 
 
 def test_too_many_processes_for_a_batch_are_refused():
