@@ -220,6 +220,10 @@ class SearchSettings:
         4,
         minimum=1,
     )
+    compare: bool = setting(
+        "Finish single-exit networks, too, to compare the results with: at most two for each result.",
+        default=True,
+    )
     cut: bool = setting(
         "Search networks that end at an exit point, too: later stages are neither trained with the network, "
         "stored nor run. With continuous thresholds, the threshold 0 at an exit point covers these networks.",
@@ -492,8 +496,8 @@ class Settings:
     )
     device_profile: str = setting(
         "Microcontroller for which latency and energy of the results are estimated: a name, e.g. "
-        "`cortex-m4-80mhz`, or a TOML file. Its RAM and flash are limits where `max_ram` and `max_flash` "
-        "are not set. Empty = none.",
+        "`cortex-m4-80mhz`, or a TOML file. Its RAM and flash are limits, unless `max_ram` and `max_flash` "
+        "are smaller. Empty = none.",
         "",
     )
     strategy: Component = setting("Search strategy.", Component("surrogate-nsga2"))

@@ -45,6 +45,7 @@ def settings_for_time(
     task: Task,
     affordable: float,
     training: TrainingSettings,
+    fits: Callable[[Mapping[str, Any]], bool] = lambda _: True,
 ) -> dict[str, Any]:
     """Return the changes of the settings that a time limit demands, by their dotted names.
 
@@ -61,11 +62,13 @@ def settings_for_time(
         task: Number of channels of the images, and number of classes.
         affordable: The result of `affordable_macs`.
         training: Settings of the training of the supernet.
+        fits: True for options of the provider whose largest network keeps the run's limits of memory. Of
+            spaces with one backbone, those that keep them come first.
 
     Returns:
         The changed settings; empty if the provider has no option `widths`.
     """
-    choices = _choices(build(options))
+    choices = choices_of(build(options))
     widths, depths = choices.get("width", []), choices.get("depth", [])
     if not widths or not depths:
         return {}
@@ -81,6 +84,7 @@ def settings_for_time(
     if SINGLE * epoch_macs({}, single) <= affordable:
         return {"training.backbones": "single"} | _fast(training)
     alone = sorted(_single(widths, depths, choices), key=lambda each: epoch_macs(each, single))
+    alone = [each for each in alone if fits({**options, **each})] or alone[:1]
     fitting = [each for each in alone if ALONE * epoch_macs(each, single) <= affordable]
     flip = [name for name in training.augment if name == "flip"]
     return _dotted([alone[0], *fitting][-1]) | _fast(training) | {"training.augment": flip}
@@ -112,15 +116,15 @@ def time_sentence(changes: Mapping[str, Any], seconds: float) -> str:
         >>> time_sentence({"training.backbones": "single"}, 600.0)
         'In 10 min each step trains a single backbone.'
     """
-    if not changes:
-        return ""
     time = duration_text(seconds)
-    if "training.backbones" not in changes:
+    if "training.backbones" in changes:
+        return f"In {time} each step trains a single backbone."
+    if "supernet.widths" in changes:
         return (
             f"In {time} a supernet would train for too few epochs. The run trains one network of width "
             f"{changes['supernet.widths'][-1]}, and searches its early exits and the stage where it ends."
         )
-    return f"In {time} each step trains a single backbone."
+    return ""
 
 
 def _single(
@@ -142,7 +146,7 @@ _SMALLEST = {"kernel": "kernels", "expand": "expansions"}
 """Options whose smallest value a space with one backbone has, by the last part of a variable's name."""
 
 
-def _choices(provider: SupernetProvider) -> dict[str, list[Any]]:
+def choices_of(provider: SupernetProvider) -> dict[str, list[Any]]:
     """Return the choices of each kind of variable, ascending, by the last part of its name."""
     choices: dict[str, list[Any]] = {}
     for variable in provider.variables():

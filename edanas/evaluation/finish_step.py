@@ -29,8 +29,15 @@ from edanas.model.eenn import EENN
 from edanas.model.trimming import removal_text
 from edanas.numerics.intervals import wilson
 from edanas.thresholds.failure_prediction import failure_prediction
+from edanas.training.finetune import step_count
 from edanas.training.pace import Pace
 from edanas.training.steps import recalibration_sample
+
+_INTEGER_STEPS = 0.2
+"""Largest number of steps in integers, as a share of those in floats, of a run with a time limit."""
+
+_FLOAT_TIME = 0.65
+"""Share of a network's time for its steps in floats. A step in integers takes two to three times as long."""
 
 
 @dataclass(frozen=True)
@@ -134,21 +141,27 @@ class FinishStep:
         bench, settings = self.workbench, self.workbench.settings.finetune
         candidate, pace = order.candidate, order.pace
         network = self.evaluator.network(candidate)
+        if pace and self.evaluator.quantized and self.evaluator.quantized_epochs:
+            pace.limit *= _FLOAT_TIME
         if settings.trains:
             teacher = self.evaluator.teacher() if settings.distillation else None
             bench.finetune(network, settings, bench.seed("finish", candidate.id), order.bar, teacher, pace)
-        start = time.monotonic()
         if self.evaluator.quantized:
-            self._train_in_integers(candidate, network)
+            self._train_in_integers(candidate, network, pace)
+        start = time.monotonic()
         row = self._measure(candidate, network, order.drop, progress)
         return StepAnswer(row, fits=pace.fits if pace else {}, overhead=time.monotonic() - start)
 
-    def _train_in_integers(self, candidate: Candidate, network: ExitNetwork) -> None:
+    def _train_in_integers(self, candidate: Candidate, network: ExitNetwork, pace: Pace | None) -> None:
+        """Train a network in integers; if the time is limited, for at most a share of its steps in floats."""
         bench, settings = self.workbench, self.workbench.settings.finetune
         teacher = self.evaluator.teacher() if settings.distillation and settings.trains else None
         seed, epochs = bench.seed("finish-int8", candidate.id), self.evaluator.quantized_epochs
+        steps = step_count(bench.parts, replace(settings, epochs=epochs, steps=0))
+        if pace and pace.fits:
+            steps = max(1, min(steps, round(_INTEGER_STEPS * pace.fits[max(pace.fits)])))
         with Silent().task("", None) as hidden:
-            train_in_integers(bench, network, settings, epochs, seed, hidden, teacher)
+            train_in_integers(bench, network, settings, epochs, seed, hidden, teacher, steps=steps)
 
     def _measure(
         self, candidate: Candidate, network: ExitNetwork, drop: float, progress: Progress

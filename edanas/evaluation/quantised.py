@@ -13,6 +13,7 @@ from edanas.model.eenn import EENN
 from edanas.model.temperature import TEMPERATURES, apply_temperatures
 from edanas.model.trimming import trimmed_network
 from edanas.training.distillation import Teacher
+from edanas.training.pace import Pace
 
 _RATE = 0.1
 """Learning rate of the training in integers, as a share of that of the fine-tuning."""
@@ -66,6 +67,8 @@ def train_in_integers(
     seed: int,
     bar: Bar,
     teacher: Teacher | None = None,
+    pace: Pace | None = None,
+    steps: int = 0,
 ) -> None:
     """Train a network for the rounding of its weights and activations (quantisation-aware training).
 
@@ -80,18 +83,20 @@ def train_in_integers(
         seed: Seed of the order of samples and of augmentation.
         bar: Progress bar, advanced once per step.
         teacher: See `Workbench.finetune`.
+        pace: See `Workbench.finetune`.
+        steps: Number of steps, in place of `epochs`; 0, the default, = as many as the epochs have.
     """
     if not epochs:
         return
     slow = replace(
         settings,
         epochs=epochs,
-        steps=0,
+        steps=steps,
         learning_rate=_RATE * settings.learning_rate,
         precision="fp32",
     )
     trained = quantised(bench, network)
-    bench.finetune(trained, slow, seed, bar, teacher)
+    bench.finetune(trained, slow, seed, bar, teacher, pace)
     write_back(trained, network)
     bench.fit(network)
 

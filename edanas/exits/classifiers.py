@@ -153,6 +153,57 @@ class ConvPoolFC(ExitClassifier):
         )
 
 
+class Separable(ExitClassifier):
+    """A 1x1 convolution, a depthwise 2x2 convolution of stride 2, average pooling, and a linear layer.
+
+    The early exit of Ghanathe and Wilton, T-RecX: Tiny-Resource Efficient Convolutional Neural Networks with
+    Early-Exit, 2023, as in their code. ReLU follows the depthwise convolution; there is no normalisation.
+
+    Args:
+        filters: Number of output channels of both convolutions.
+        cells: Number of pooling cells along each side; each cell is averaged.
+
+    Raises:
+        ConfigError: An option is out of range.
+
+    Example:
+        >>> head = Separable().build(ExitPoint(0, channels=16, height=32, width=32), num_classes=10)
+        >>> head(torch.zeros(2, 16, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(self, filters: int = 32, cells: int = 4) -> None:
+        _check_from_one("filters", filters)
+        _check_from_one("cells", cells)
+        self.filters = filters
+        self.cells = cells
+
+    def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
+        """Build a head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
+        return SeparableHead(point.channels, self.filters, self.cells, num_classes)
+
+
+class SeparableHead(nn.Module):
+    """The module that `Separable` builds."""
+
+    def __init__(self, in_channels: int, filters: int, cells: int, num_classes: int) -> None:
+        super().__init__()
+        self.pointwise = nn.Conv2d(in_channels, filters, kernel_size=1)
+        self.depthwise = nn.Conv2d(filters, filters, kernel_size=2, stride=2, groups=filters)
+        self.pool = nn.AdaptiveAvgPool2d(cells)
+        self.linear = nn.Linear(filters * cells**2, num_classes)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K) of features (B, C, H, W)."""
+        features = self.pointwise(features)
+        height, width = features.shape[-2:]
+        if height % 2 or width % 2:
+            features = nn.functional.pad(features, (0, width % 2, 0, height % 2))
+        pooled = self.pool(nn.functional.relu(self.depthwise(features)))
+        logits: torch.Tensor = self.linear(pooled.flatten(1))
+        return logits
+
+
 class MLP(ExitClassifier):
     """Average pooling, then two linear layers with ReLU between them.
 
@@ -236,6 +287,7 @@ def edanas_exit_classifiers() -> dict[str, Callable[..., ExitClassifier]]:
         "pool-linear": PoolLinear,
         "paper": Convolutional,
         "conv-pool-fc": ConvPoolFC,
+        "separable": Separable,
         "mlp": MLP,
         "carried": CarriedLogits,
     }

@@ -191,7 +191,7 @@ def _forward_passes(composition: Composition, settings: Settings, candidates: in
     before, per_candidate = composition.evaluator.passes()
     train, passes = len(composition.workbench.parts.train), composition.workbench.scheme.passes
     # About as many single-exit networks are finished as early-exit ones, and each one's backbone on request.
-    networks = (3 if settings.finetune.backbones else 2) * settings.search.results
+    networks = (1 + settings.search.compare + settings.finetune.backbones) * settings.search.results
     finetuning = networks * settings.finetune.images(train) * passes
     return before, candidates * per_candidate + finetuning
 

@@ -133,7 +133,9 @@ def finish_results(
     chosen = choose_results(pool, objectives, counts[0])
     candidates = [e.candidate for e in chosen]
     drops = _accuracy_drops(chosen)
-    singles = _with_violations(trimmer.single_exits(), composition.limits)
+    singles = []
+    if workbench.settings.search.compare:
+        singles = _with_violations(trimmer.single_exits(), composition.limits)
     if timing is not None:
         figures = [(m.accuracy, m.executed_macs) for e in chosen if (m := e.metrics)]
         later = choose_static(singles, figures, counts[1])
@@ -269,7 +271,7 @@ def _finish_time(
     A network passes through calibration, validation and test part; the search has measured such passes.
     """
     settings, parts = composition.workbench.settings, composition.workbench.parts
-    results, kinds = settings.search.results, 3 if settings.finetune.backbones else 2
+    results, kinds = settings.search.results, 1 + settings.search.compare + settings.finetune.backbones
     if plan is None:
         return None, (results, results)
     samples = sum(len(part) for part in (parts.validation, parts.calibration, parts.test))

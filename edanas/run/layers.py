@@ -7,18 +7,20 @@ from typing import Any
 
 from edanas.core.config import Layer, parse_assignment, read_toml, resolve
 from edanas.core.contracts import DataSource, SupernetProvider
-from edanas.core.devices import device_of, threads_of
+from edanas.core.devices import device_of
 from edanas.core.errors import ConfigError, near_miss
 from edanas.core.machine import user_path
 from edanas.core.settings import Component, Settings
-from edanas.core.types import Survey, Task
-from edanas.data.auto_preset import auto_settings, choice_sentences, image_side, part_sizes, split_shares
+from edanas.core.types import Survey
+from edanas.data.auto_preset import auto_settings, choice_sentences, image_side, split_shares
 from edanas.data.family import bundle_for, for_supernet
 from edanas.data.series_preset import series_settings
-from edanas.data.space_for_time import SPEED, affordable_macs, settings_for_time, time_sentence
+from edanas.data.space_for_memory import memory_sentence
+from edanas.data.space_for_time import time_sentence
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
+from edanas.run.fitted_space import changes_for_memory, changes_for_time, effective
 from edanas.run.head_sizes import scaled_classifier
 from edanas.run.image_sizes import sized_supernet
 from edanas.run.paths import with_absolute_paths
@@ -118,11 +120,16 @@ def layered_settings(
         has_length = named.preset or any(map(_sets_epochs, layers))
         timed = [limit] if whole_run and not has_length else []
         settings = resolve([*below, automatic, *timed, *layers, own])
+        memory: Layer = ("the limits of memory", {})
+        if preset in ADAPTED and not images.length and not settings.weights:
+            memory = (memory[0], changes_for_memory(registry, settings, images))
+            settings = resolve([*below, automatic, memory, *timed, *layers, own])
+            limits = memory_sentence(effective(memory[1], settings))
         if preset in ADAPTED and not images.length and settings.time_limit and not settings.weights:
-            changes = _changes_for_time(registry, settings, images)
+            changes = changes_for_time(registry, settings, images)
             fitted: Layer = ("the time limit", changes)
-            settings = resolve([*below, automatic, fitted, *timed, *layers, own])
-            limits = time_sentence(changes, settings.time_limit)
+            settings = resolve([*below, automatic, memory, fitted, *timed, *layers, own])
+            limits += f" {time_sentence(effective(changes, settings), settings.time_limit)}"
     settings = _spelled_out(registry, settings)
     base = resolve([*below, *([automatic] if images is not None else [])])
     supernet = sized_supernet(registry, settings.supernet, base.supernet, own_data.side(settings))
@@ -135,28 +142,12 @@ def layered_settings(
         for line in (
             reason,
             f"Settings that suit {place} (preset '{preset}'): {first}{quick}",
-            limits,
+            limits.strip(),
             *others,
         ):
             if line:
                 say(line)
     return with_absolute_paths(registry, settings)
-
-
-def _changes_for_time(registry: Registry, settings: Settings, images: Survey) -> dict[str, Any]:
-    """Return the changes of the settings that the time limit demands."""
-    supernet, train = settings.supernet, part_sizes(images, settings.split)["train"]
-    if supernet.name not in SPEED:
-        return {}
-    speed = SPEED[supernet.name] * threads_of(settings)
-    with blamed(registry):
-        return settings_for_time(
-            lambda options: registry.create("supernet provider", supernet.name, options),
-            supernet.options,
-            Task(1 if images.grey else 3, images.classes),
-            affordable_macs(settings.time_limit, speed, train),
-            settings.training,
-        )
 
 
 def _below(registry: Registry, plugin: str, preset: str = "") -> list[Layer]:

@@ -24,11 +24,11 @@ def profile_of(settings: Settings) -> DeviceProfile | None:
 
 
 def limit_components(settings: Settings, profile: DeviceProfile | None) -> Iterator[Component]:
-    """Yield a bound for each limit of RAM and flash; without a limit, the device's memory is the limit."""
+    """Yield a bound for RAM and for flash: the limit that is set or the device's memory, if it is smaller."""
     for name, limit in (("ram", settings.max_ram), ("flash", settings.max_flash)):
-        most = limit or (float(getattr(profile, name)) if profile else 0.0)
-        if most:
-            yield Component("bound", {"of": name, "at_most": most})
+        memory = float(getattr(profile, name)) if profile else 0.0
+        if most := [each for each in (limit, memory) if each]:
+            yield Component("bound", {"of": name, "at_most": min(most)})
 
 
 def check_limits(workbench: Workbench, constraints: Sequence[Constraint]) -> None:

@@ -7,8 +7,10 @@ the multiplications in another publication, and belong to an unknown input size:
 19.8M multiply-adds on 32 pixels, not 25.14M.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import nn
 
 from edanas.core.contracts import SupernetProvider
@@ -190,18 +192,27 @@ class ResNet8(Baseline):
 
     One exit point follows the first block. Banbury et al., MLPerf Tiny Benchmark, NeurIPS
     Datasets and Benchmarks 2021. Ghanathe and Wilton, T-RecX: Tiny-Resource Efficient Convolutional Neural
-    Networks with Early-Exit, arXiv 2207.06613, put one early exit on this network. Their last exit also reads
-    the features of the early exit; here it does not.
+    Networks with Early-Exit, 2023, put one early exit on this network.
 
     Args:
         resolutions: Choices of the side of the input images, in pixels; 32 by default.
         width: Multiplier of all numbers of channels, from 0.01 to 4; 1 by default.
+        early_view: Last exit of T-RecX, which also reads a 2x2 convolution of stride 2 with 32 channels;
+            false by default. In the source that convolution is depthwise on the first 32 channels, with a
+            copy of the kernel of the early exit for four fifths of the training; here each of its channels
+            reads two channels, and its kernel is its own.
 
     Raises:
         ConfigError: An option is out of range.
     """
 
     exit_points = 1
+
+    def __init__(
+        self, *, resolutions: tuple[int, ...] = (32,), width: float = 1.0, early_view: bool = False
+    ) -> None:
+        super().__init__(resolutions=resolutions, width=width)
+        self.early_view = early_view
 
     def parts(self, task: Task) -> Parts:
         """Build stages and last exit; see `FixedProvider.parts`."""
@@ -216,7 +227,36 @@ class ResNet8(Baseline):
             before = after
         stem = convolution(task.in_channels, self.scaled(16), 3, norm=True)
         stages = [nn.Sequential(*stem, blocks[0]), nn.Sequential(*blocks[1:])]
+        if self.early_view:
+            return stages, EarlyView(before, self.scaled(32), task.num_classes)
         return stages, pool_linear(before, task)
+
+
+class EarlyView(nn.Module):
+    """The last exit of T-RecX: it reads the mean of each channel, and 4x4 cells of a small convolution.
+
+    Args:
+        channels: Number of input channels.
+        filters: Number of output channels of the convolution, each of which reads a group of input channels.
+        classes: Number of classes.
+    """
+
+    def __init__(self, channels: int, filters: int, classes: int) -> None:
+        super().__init__()
+        groups = math.gcd(channels, filters)
+        self.view = nn.Conv2d(channels, filters, kernel_size=2, stride=2, groups=groups)
+        self.cells, self.mean = nn.AdaptiveAvgPool2d(4), nn.AdaptiveAvgPool2d(1)
+        # Two layers instead of one on the joined vector, since C code joins only features of equal size.
+        self.of_mean, self.of_cells = nn.Linear(channels, classes), nn.Linear(16 * filters, classes)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the logits (B, K) of features (B, C, H, W)."""
+        means, view = self.mean(features), features
+        if features.shape[-1] % 2:
+            view = nn.functional.pad(features, (0, 1, 0, 1))
+        cells = self.cells(nn.functional.relu(self.view(view)))
+        logits: torch.Tensor = self.of_mean(means.flatten(1)) + self.of_cells(cells.flatten(1))
+        return logits
 
 
 def convolution(

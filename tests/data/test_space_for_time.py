@@ -90,3 +90,16 @@ def test_a_space_without_widths_stays_as_it_is() -> None:
 def test_the_run_reports_what_the_time_leaves_out() -> None:
     assert time_sentence({}, 60.0) == ""
     assert "one network of width 0.4" in time_sentence({"supernet.widths": [0.4]}, 60.0)
+
+
+def test_of_single_backbones_the_largest_that_keeps_the_limits_is_trained() -> None:
+    def fits(options: Mapping[str, Any]) -> bool:
+        return float(options["widths"][-1]) <= 0.4
+
+    name = "elastic-resnet"
+    affordable = affordable_macs(1000.0, SPEED, IMAGES)
+    changed = settings_for_time(
+        lambda options: provider(name, options), SPACES[name], Task(3, 10), affordable, TRAINING, fits
+    )
+    assert sizes(name, 1000.0)["supernet.widths"][-1] > 0.4
+    assert changed["supernet.widths"] == [0.4]

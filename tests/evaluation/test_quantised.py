@@ -9,18 +9,21 @@ from small_runs import equal_states, parts, workbench
 from torch.nn import functional
 
 from edanas.core.errors import ConfigError
-from edanas.core.progress import Silent
+from edanas.core.progress import Silent, SilentBar
 from edanas.core.space import SearchSpace
 from edanas.deploy.int8.network import int8_network
 from edanas.deploy.safetensors_export import SafetensorsExporter
+from edanas.evaluation import finish_step
 from edanas.evaluation.finetune import FinetuneEvaluation
 from edanas.evaluation.finish import Finisher
+from edanas.evaluation.finish_step import FinishOrder
 from edanas.evaluation.quantised import train_in_integers
 from edanas.evaluation.scoring import score
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.model.loading import load
 from edanas.model.profiling import collect_profile
 from edanas.supernets.elastic_resnet import ElasticResNetProvider
+from edanas.training.pace import Pace
 
 MODES = {"shared": SharedEvaluation, "finetune": FinetuneEvaluation}
 
@@ -112,3 +115,19 @@ def test_a_layer_that_integers_lack_is_refused_before_any_training(tmp_path):
 def test_negative_epochs_are_refused(mode, tmp_path):
     with pytest.raises(ConfigError, match=r"evaluation\.quantized_epochs: found -1; allowed: 0 or more"):
         MODES[mode](workbench(tmp_path), quantized=True, quantized_epochs=-1)
+
+
+@pytest.mark.parametrize(("floats", "integers"), [(5, 1), (400, 0)])
+def test_steps_in_integers_are_at_most_a_fifth_of_those_in_limited_time(
+    evaluator, tmp_path, monkeypatch, floats, integers
+):
+    bench, steps = replace(evaluator.workbench, folder=tmp_path), []
+    monkeypatch.setattr(finish_step, "train_in_integers", lambda *_, **more: steps.append(more["steps"]))
+    monkeypatch.setattr(type(bench), "finetune", lambda *_, **__: None)
+    finisher = Finisher(bench, evaluator, Medians(), [SafetensorsExporter()])
+    finisher.folder.mkdir()
+    order = FinishOrder(candidates()[0], 0.0, SilentBar(), Pace(10.0, {0: floats}, fixed=True))
+    assert finisher.step(order).row is not None
+    assert order.pace.limit < 10
+    epoch = -(-len(parts().train) // bench.settings.finetune.batch_size)
+    assert steps == [integers or epoch]

@@ -5,7 +5,7 @@ from torch import nn
 from edanas.core.errors import ConfigError
 from edanas.core.tracing import count_macs
 from edanas.core.types import ExitPoint
-from edanas.exits.classifiers import MLP, Convolutional, ConvPoolFC, PoolLinear
+from edanas.exits.classifiers import MLP, Convolutional, ConvPoolFC, PoolLinear, Separable
 from edanas.testing import check_classifier
 
 POINT = ExitPoint(index=0, channels=24, height=8, width=8)
@@ -19,6 +19,7 @@ POINT = ExitPoint(index=0, channels=24, height=8, width=8)
         Convolutional(channels=(4, 5), max_size=100),
         ConvPoolFC(filters=5, stride=2, dropout=0.3),
         MLP(hidden=5, cells=3, dropout=0.3),
+        Separable(filters=5, cells=2),
     ],
 )
 def test_options_conform(classifier):
@@ -105,3 +106,18 @@ def test_dropout_acts_in_training_only():
 def test_options_out_of_range_are_named(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@pytest.mark.parametrize("side", [1, 5, 8])
+def test_separable_halves_features_of_any_side(side):
+    head = Separable(filters=6, cells=1).build(POINT, 10)
+    features = torch.randn(2, 24, side, side)
+    padded = nn.functional.pad(head.pointwise(features), (0, side % 2, 0, side % 2))
+    expected = head.linear(head.depthwise(padded).relu().mean((2, 3)))
+    assert torch.allclose(head(features), expected, atol=1e-5)
+
+
+def test_separable_costs_a_twentieth_of_the_network_of_its_source():
+    """T-RecX's exit on ResNet-8: 16 to 32 channels on 32x32 pixels, 2x2 cells of stride 2, 512 inputs."""
+    head = Separable().build(ExitPoint(0, 16, 32, 32), 10)
+    assert count_macs(head, (16, 32, 32)) == 32**2 * 16 * 32 + 16**2 * 4 * 32 + 512 * 10

@@ -1,6 +1,7 @@
 """Limits of RAM and flash: a network that keeps them, and limits that none can keep."""
 
 import pytest
+from image_folders import save
 
 from edanas.core.config import resolve
 from edanas.core.errors import ConfigError, InfeasibleError
@@ -9,6 +10,7 @@ from edanas.core.types import Candidate, SelectionScheme
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.compose import compose
+from edanas.run.fitted_space import effective
 from edanas.run.layers import layered_settings
 from edanas.run.memory_limits import limit_components, profile_of
 
@@ -64,3 +66,36 @@ def test_the_memory_of_a_device_limits_unless_limits_are_set():
 def test_an_unknown_device_is_an_error_before_any_network(registry, tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'cortex-m7-280mhz'"):
         composed(registry, tmp_path, device_profile="cortex-m7-28mhz")
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_flash": "60k"}, {"device_profile": "small.toml"}, {"constraints": ["flash <= 60k"]}]
+)
+def test_limits_narrow_the_space_of_a_folder_unless_it_is_set(registry, tmp_path, monkeypatch, limits):
+    profile = (
+        'source = "none"\nram = 64000\nflash = 60000\nmegahertz = 80\nmilliwatts = 50\n[cycles]\n'
+        "convolution = 1\npointwise = 1\ndepthwise = 1\nlinear = 1\nelements = 1\n"
+    )
+    (tmp_path / "small.toml").write_text(profile)
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        for number in range(8):
+            save(tmp_path / "images" / name / f"{number}.png", (24, 24), "RGB", number)
+    spoken: list[str] = []
+    bundle = {"plugin": "resnet-sm", "preset": "microcontroller", "max_ram": 0}
+    layer = {"data": str(tmp_path / "images"), **bundle, **limits}
+    settings = layered_settings(registry, [("the arguments", layer)], spoken.append)
+    assert settings.supernet.options["widths"] == [0.2]
+    assert "For the limits of memory the supernet has the widths 0.2." in spoken
+    layer = {**layer, "supernet.widths": [0.5]}
+    settings = layered_settings(registry, [("the arguments", layer)], spoken.append)
+    assert settings.supernet.options["widths"] == [0.5]
+    assert sum("supernet has the widths" in sentence for sentence in spoken) == 1
+    changes = {"supernet.widths": [0.5], "supernet.resolutions": [8]}
+    assert effective(changes, settings) == {"supernet.widths": [0.5]}
+
+
+def test_of_a_limit_and_the_memory_of_a_device_the_smaller_holds():
+    settings = resolve([("x", {"device_profile": "cortex-m4-80mhz", "max_ram": "1M", "max_flash": "64k"})])
+    components = list(limit_components(settings, profile_of(settings)))
+    assert [each.options["at_most"] for each in components] == [128 * 1024, 64_000]

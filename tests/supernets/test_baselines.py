@@ -101,3 +101,13 @@ def test_options_out_of_range_are_named(make, message):
 def test_a_backbone_of_another_space_is_refused(choices):
     with pytest.raises(CandidateError, match=r"allowed: resolution, one of \(32,\)"):
         EECNN().costs(Backbone.of(choices), CIFAR)
+
+
+def test_an_early_view_reads_means_and_cells():
+    _, head = ResNet8(width=0.25, early_view=True).parts(CIFAR)
+    features = torch.rand(2, 16, 8, 8)
+    cells = head.view(features).relu()
+    assert cells.shape == (2, 8, 4, 4)
+    expected = head.of_mean(features.mean((2, 3))) + head.of_cells(cells.flatten(1))
+    assert torch.allclose(head(features), expected, atol=1e-5)
+    assert head(features[..., :3, :3]).shape == (2, 10)

@@ -1,0 +1,93 @@
+"""Choice of the widths and depths of a supernet for limits of RAM and flash."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edanas.core.contracts import SupernetProvider
+from edanas.core.space import SearchSpace
+from edanas.core.types import Task
+from edanas.data.space_for_time import choices_of
+
+SPARE = 2.5
+"""Largest RAM and flash of a space's largest network, as a multiple of the limits.
+
+Of random networks of such a space, about half keep the limits.
+"""
+
+Build = Callable[[Mapping[str, Any]], SupernetProvider]
+"""Function from options to a supernet provider."""
+
+
+def settings_for_memory(
+    build: Build, options: Mapping[str, Any], task: Task, ram: float, flash: float
+) -> dict[str, Any]:
+    """Return the changes of the settings that limits of memory demand, by their dotted names.
+
+    The largest widths, and then the largest depths, are dropped until the largest network has at most `SPARE`
+    times the RAM and flash of the limits. A supernet with larger networks would be trained mostly for
+    networks that no device of the limits can run.
+
+    Args:
+        build: Function from options to a supernet provider.
+        options: Options of the provider; its other options have their defaults.
+        task: Number of channels of the images, and number of classes.
+        ram: Limit in bytes; 0 = none.
+        flash: Limit in bytes; 0 = none.
+
+    Returns:
+        The changed settings; empty if the provider has no option `widths`, or counts no memory.
+    """
+    choices, changed = choices_of(build(options)), dict[str, Any]()
+    if not choices.get("width") or not choices.get("depth"):
+        return {}
+    for name in ("width", "depth"):
+        values = choices[name]
+        while (
+            len(values) > 1
+            and share(build({**options, **changed, f"{name}s": values}), task, ram, flash) > SPARE
+        ):
+            values = values[:-1]
+        if values != choices[name]:
+            changed[f"{name}s"] = values
+    return {f"supernet.{name}": values for name, values in changed.items()}
+
+
+def share(provider: SupernetProvider, task: Task, ram: float, flash: float) -> float:
+    """Return the RAM or flash of the largest network, as a multiple of its limit; the larger of both.
+
+    Networks whose memory is counted only once they are built have the share 0.
+
+    Args:
+        provider: The supernet provider.
+        task: Number of channels of the images, and number of classes.
+        ram: Limit in bytes; 0 = none.
+        flash: Limit in bytes; 0 = none.
+
+    Example:
+        >>> from edanas.supernets.elastic_resnet import ElasticResNetProvider
+        >>> share(ElasticResNetProvider(resolutions=(8,)), Task(1, 10), 0, 707_040)
+        2.0
+    """
+    space = SearchSpace(provider.variables(), (None,), provider.exit_points)
+    costs = provider.costs(space.largest(), task)
+    footprints = [] if costs is None else [each.footprint for each in (*costs[0], costs[1])]
+    if not footprints or any(each is None for each in footprints):
+        return 0.0
+    needed = max(each.ram for each in footprints if each), sum(each.flash for each in footprints if each)
+    return max(need / limit if limit else 0.0 for need, limit in zip(needed, (ram, flash), strict=True))
+
+
+def memory_sentence(changes: Mapping[str, Any]) -> str:
+    """Return a sentence on what limits of memory change; empty if they change nothing.
+
+    Args:
+        changes: The result of `settings_for_memory`.
+
+    Example:
+        >>> memory_sentence({"supernet.widths": [0.2, 0.4]})
+        'For the limits of memory the supernet has the widths 0.2, 0.4.'
+    """
+    parts = [
+        f"the {name.rpartition('.')[2]} {', '.join(map(str, values))}" for name, values in changes.items()
+    ]
+    return f"For the limits of memory the supernet has {' and '.join(parts)}." if parts else ""
