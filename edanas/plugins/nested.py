@@ -29,7 +29,7 @@ def as_written(annotation: Any) -> Any:
     Example:
         >>> from edanas.core.contracts import Objective
         >>> as_written(tuple[Objective, ...])
-        tuple[edanas.core.settings.Component, ...]
+        tuple[edanas.core.settings.values.Component, ...]
     """
     args = get_args(annotation)
     if any(annotation is kind.contract for kind in KINDS):

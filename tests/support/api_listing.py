@@ -21,7 +21,7 @@ FILE = Path(__file__).parents[1] / "golden" / "public_api.txt"
 def public_names() -> dict[ModuleType, list[str]]:
     """Return the public names of each module whose names are promised to stay."""
     names = {module: list(module.__all__) for module in (edanas, contracts, testing, tables)}
-    names[types] = [name for name in vars(types) if _own(types, name)]
+    names[types] = [name for name in types.__all__ if _is_code(getattr(types, name))]
     names[hookspecs] = [name for name in vars(hookspecs) if name.startswith("edanas_")]
     return names
 
@@ -34,8 +34,8 @@ def listing() -> list[str]:
     return sorted({*lines, *_commands()})
 
 
-def _own(module: ModuleType, name: str) -> bool:
-    return not name.startswith("_") and getattr(vars(module)[name], "__module__", None) == module.__name__
+def _is_code(value: Any) -> bool:
+    return inspect.isclass(value) or inspect.isfunction(value)
 
 
 def _lines(module: ModuleType, name: str) -> Iterator[str]:
