@@ -20,8 +20,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edanas.core.cut_backbones import STAGES, first_stages, stages_of
+from edanas.core.cut_backbones import STAGES, stages_of
 from edanas.core.errors import CandidateError, ConfigError, PluginError, unknown
+from edanas.core.expression import Expression
+from edanas.core.expression import Genomes as Genomes
 from edanas.core.types import (
     CONTINUOUS,
     Backbone,
@@ -32,9 +34,6 @@ from edanas.core.types import (
     Variable,
 )
 from edanas.core.variables import check_thresholds, check_variables, list_of, text_of
-
-Genomes = npt.NDArray[np.int64]
-"""One genome (D,), or several genomes (..., D), with D genes each."""
 
 
 class Family(Protocol):
@@ -119,7 +118,7 @@ class SearchSpace:
         variables = (*provider.variables(), *heads)
         return cls(variables, thresholds, provider.exit_points, cut=cut, form=form)
 
-    def _number(self, variables: tuple[Variable, ...]) -> None:
+    def _number(self, variables: tuple[Variable, ...], *, with_heads: bool = True) -> None:
         """Set the variables, and derive their indices in a genome and the conditions among them."""
         check_variables(variables, self.backbone_dimensions)
         self.variables = variables
@@ -127,51 +126,11 @@ class SearchSpace:
         self.counts: Genomes = np.array([len(v.choices) for v in self.variables], dtype=np.int64)
         self._index = {v.name: i for i, v in enumerate(self.variables)}
         self._positions = [{choice: i for i, choice in enumerate(v.choices)} for v in self.variables]
-        self._parents = [None if v.parent is None else self._index[v.parent] for v in self.variables]
-        self._levels, self._calls = self._conditions()
-        self._heads = self._head_genes()
-        self.cuts = bool(variables) and variables[0].name == STAGES
+        self._expression = Expression(variables, self.backbone_dimensions, with_heads=with_heads)
+        self.cuts = self._expression.cuts
         """True if the first gene is the number of stages."""
-        self._ends = np.array(variables[0].choices if self.cuts else [], dtype=np.int64)
-        self.first_stage = np.array(list(first_stages(variables).values()), dtype=np.int64)
+        self.first_stage = self._expression.first_stage
         """Number of the first stage that each variable shapes, (D,)."""
-
-    def _conditions(self) -> tuple[list[tuple[Genomes, Genomes]], npt.NDArray[np.bool_]]:
-        """Return the conditions under which variables are expressed.
-
-        Returns:
-            For each level of the tree below its roots, the indices of the variables there and of their
-            parents; and a table (D, largest number of choices). It is true at [variable, i] if the i-th
-            choice of the parent expresses the variable.
-        """
-        calls = np.zeros((self.dimensions, int(self.counts.max(initial=1))), dtype=np.bool_)
-        depths = np.zeros(self.dimensions, dtype=np.int64)
-        for child, parent in enumerate(self._parents):
-            if parent is not None:
-                depths[child] = depths[parent] + 1
-                when = self.variables[child].when
-                choices = self.variables[parent].choices
-                calls[child, : len(choices)] = [choice in when for choice in choices]
-        levels = []
-        for depth in range(1, int(depths.max(initial=0)) + 1):
-            children = np.flatnonzero(depths == depth)
-            levels.append((children, np.array([self._parents[child] for child in children], dtype=np.int64)))
-        return levels, calls
-
-    def _head_genes(self) -> list[tuple[int, int, npt.NDArray[np.bool_]]]:
-        """Return the genes of heads that a threshold of `None` leaves unexpressed.
-
-        Returns:
-            For each gene of a head, its index, the index of its exit's threshold, and for each choice of the
-            threshold true if it places the exit. Empty with continuous thresholds, which place every exit.
-        """
-        result = []
-        for gene, variable in enumerate(self.variables[: self.backbone_dimensions]):
-            threshold = self._index.get(f"exit{variable.exit}.threshold")
-            if variable.exit is not None and threshold is not None:
-                choices = self.variables[threshold].choices
-                result.append((gene, threshold, np.array([choice is not None for choice in choices])))
-        return result
 
     def confined(self, allowed: Callable[[int, float | None], bool]) -> "SearchSpace":
         """Return the part of this space that has allowed thresholds only.
@@ -199,7 +158,7 @@ class SearchSpace:
             confined.append(replace(variable, choices=choices))
         backbones = list(self.variables[: self.backbone_dimensions])
         if self.cuts:
-            ends = (int(end) for end in self._ends)
+            ends = (int(end) for end in self._expression.ends)
             possible = tuple(end for end in ends if all(allowed(point, None) for point in points[end - 1 :]))
             backbones[0] = replace(backbones[0], choices=possible)
         part = copy.copy(self)
@@ -212,10 +171,8 @@ class SearchSpace:
         The genes of heads are expressed whatever the thresholds are, as in a supernet that has every head.
         """
         part = copy.copy(self)
-        if self.cuts:
-            part.backbone_dimensions -= 1
-            part._number(self.variables[1:])
-        part._heads = []
+        part.backbone_dimensions -= self.cuts
+        part._number(self.variables[int(self.cuts) :], with_heads=False)
         return part
 
     def __contains__(self, candidate: Candidate) -> bool:
@@ -227,20 +184,7 @@ class SearchSpace:
 
     def expressed(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
         """Return a mask (..., D) of the genomes, true where a gene is expressed."""
-        genes = self._checked(genomes)
-        result = self._present(genes)
-        for gene, threshold, places in self._heads:
-            result[..., gene] &= places[genes[..., threshold]] | ~result[..., threshold]
-        return result
-
-    def _present(self, genes: Genomes) -> npt.NDArray[np.bool_]:
-        """Return a mask (..., D), true where a variable is expressed or belongs to an exit's unused head."""
-        result = np.ones(genes.shape, dtype=np.bool_)
-        if self.cuts:
-            result &= self._ends[genes[..., :1]] >= self.first_stage
-        for children, parents in self._levels:
-            result[..., children] &= result[..., parents] & self._calls[children, genes[..., parents]]
-        return result
+        return self._expression.of(self._checked(genomes))
 
     def canonical(self, genomes: Genomes) -> Genomes:
         """Return the genomes with 0 for each unexpressed gene; each candidate has one canonical genome."""
@@ -309,9 +253,9 @@ class SearchSpace:
         # Without cut networks all stages are there, in a space without exit points, too.
         expressed = (self.first_stage <= stages) | (not self.cuts)
         for i, variable in enumerate(self.variables):
-            parent, name = self._parents[i], variable.name
+            parent, name = self._expression.parents[i], variable.name
             if parent is not None:
-                expressed[i] &= expressed[parent] and self._calls[i, genome[parent]]
+                expressed[i] &= expressed[parent] and self._expression.calls[i, genome[parent]]
             if i < self.backbone_dimensions:
                 if expressed[i] != (name in choices):
                     raise CandidateError(self._misfit(variable, present=name in choices))
@@ -360,7 +304,7 @@ class SearchSpace:
         They are the expressed choices, and the first choices for heads of exits that are not placed.
         """
         genome = self._masked(self._checked(genome))
-        expressed = self._present(genome)
+        expressed = self._expression.present(genome)
         choices: list[tuple[str, Choice]] = []
         for i in np.flatnonzero(expressed[: self.backbone_dimensions]):
             choice = self._choice(int(i), genome)
@@ -406,7 +350,7 @@ class SearchSpace:
     def genomes(self) -> Iterator[Genomes]:
         """Yield every canonical genome (D,) in lexicographic order; genes of heads vary first."""
         genome = np.zeros(self.dimensions, dtype=np.int64)
-        order = self._order()
+        order = self._expression.order()
         while True:
             if self.form is None or np.array_equal(self._reformed(genome), genome):
                 yield genome.copy()
@@ -417,40 +361,14 @@ class SearchSpace:
             genome[order[free[-1]]] += 1
             genome[order[free[-1] + 1 :]] = 0
 
-    def _order(self) -> Genomes:
-        """Return the genes (D,) in an order in which every gene follows those that decide its expression."""
-        heads = np.zeros(self.dimensions, dtype=np.bool_)
-        heads[[gene for gene, _, _ in self._heads]] = True
-        return np.argsort(heads, kind="stable")
-
     def size(self) -> int:
         """Return the number of canonical genomes; with `form`, the number of genomes before that form."""
-        if not self.cuts:
-            return self._count(np.arange(self.dimensions))
-        others = np.arange(1, self.dimensions)
-        return sum(self._count(others[self.first_stage[1:] <= end]) for end in self._ends)
-
-    def _count(self, genes: Genomes) -> int:
-        """Return the number of canonical choices of the genes (m,), which include their parents' genes."""
-        below: list[list[int]] = [[1] * len(v.choices) for v in self.variables]
-        present = set(genes.tolist())
-        deciders = {gene: (threshold, places) for gene, threshold, places in self._heads}
-        total = 1
-        for i in reversed([int(gene) for gene in self._order() if gene in present]):
-            count, parent, calls = sum(below[i]), self._parents[i], self._calls[i]
-            if parent is None and i in deciders:
-                parent, calls = deciders[i]
-            if parent is None or parent not in present:
-                total *= count
-                continue
-            for position in range(len(below[parent])):
-                below[parent][position] *= count if calls[position] else 1
-        return total
+        return self._expression.size()
 
     def signature(self) -> str:
         """Return twelve hexadecimal digits that identify the space: its names, choices and conditions."""
         described: list[list[Any]] = [
-            [v.name, v.choices, v.parent, [bool(c) for c in self._calls[i]]]
+            [v.name, v.choices, v.parent, [bool(c) for c in self._expression.calls[i]]]
             for i, v in enumerate(self.variables)
         ]
         if self.dimensions == self.backbone_dimensions:
