@@ -2,19 +2,17 @@
 
 Each worker is a Ray actor, which receives the function once, through Ray's shared memory, and then one item
 at a time. Ray restarts and retries nothing by itself. An item is tried once more after the death of its
-worker, and up to three times more after the loss of a node. Every wait ends after a few seconds. The head of
-the cluster is then checked, since calls of Ray wait for a dead head without end.
+worker, and up to three times more after the loss of a node. Every wait ends after a few seconds; then the
+head of the cluster is checked.
 """
 
-import logging
 import math
 import os
-import socket
 import textwrap
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -23,13 +21,12 @@ import torch
 
 from edanas.core.contracts import Executor
 from edanas.core.contracts.running import Answer, Item
-from edanas.core.errors import CandidateError, ConfigError, RunError
+from edanas.core.errors import CandidateError, ConfigError
 from edanas.core.hookspecs import hookimpl
-from edanas.core.machine import usable_cores
 from edanas.core.optional_packages import import_optional
 from edanas.core.time_limits import StepLimits, TimeLimit
 from edanas.executors.answer_order import in_order
-from edanas.executors.process import workers_per_gpu
+from edanas.executors.ray_connection import Connection, check_gpus, first_line
 from edanas.executors.ray_worker import RayWorker, installed, payload
 
 _Task = tuple[int, Any]
@@ -37,14 +34,8 @@ _Task = tuple[int, Any]
 _POLL = 5.0
 """Longest wait for an answer in seconds; then the head and the times of the workers are checked."""
 
-_PROBE = 10.0
-"""Longest wait in seconds for the connection to a head."""
-
 _SMALLEST_SHARE = 1e-4
 """Smallest share of a GPU that Ray can reserve."""
-
-_HEAD_LIMIT = 20.0
-"""Seconds without an answer of the head after which the run ends. Ray itself ends the process after 60."""
 
 _START_LIMIT = 900.0
 """Seconds after which the run ends if no worker has started; a cluster that grows takes minutes."""
@@ -54,9 +45,6 @@ _FIRST_LIMIT = 3600.0
 
 _MOST_LOSSES = 3
 """Number of lost nodes after which an item is tried again."""
-
-_LINES = 5
-"""Number of a dead worker's last lines of output that stand in the error of its item."""
 
 
 @dataclass
@@ -140,12 +128,11 @@ class Ray(Executor):
         # By default, Ray would build an environment anew for the workers of a driver that `uv run` started.
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         self._ray = import_optional("executor", "ray", "ray", "ray")
-        self._connected = self._owns = False
+        self._cluster = Connection(self._ray, address)
         self._function: Callable[..., Any] | None = None
         self._payload: Any = None
         self._pool: list[_Worker] = []
-        self._lines: dict[int, deque[str]] = defaultdict(lambda: deque(maxlen=_LINES))
-        self._head, self._head_seen, self._has_started = ("", 0), 0.0, False
+        self._has_started = False
 
     def run(
         self, function: Callable[[Item], Answer], items: Iterable[Item]
@@ -162,8 +149,10 @@ class Ray(Executor):
     def _stream(
         self, function: Callable[..., Any], items: Iterable[Any], most: Callable[[], int]
     ) -> Generator[tuple[int, Any], None, None]:
-        self._connect()
-        with self._detecting_loss():
+        if not self._ray.is_initialized():
+            self.check()
+        self._cluster.open(self.workers * self.cpus)
+        with self._cluster.detecting_loss():
             self._ship(function)
         source = enumerate(items)
         pending: deque[_Task] = deque()
@@ -177,7 +166,7 @@ class Ray(Executor):
                 pending.extend(fresh)
                 if not open_items:
                     return
-                with self._detecting_loss():
+                with self._cluster.detecting_loss():
                     self._assign(pending)
                     self._collect(pending, answers, deaths)
                     self._assign(pending)
@@ -186,7 +175,7 @@ class Ray(Executor):
                     yield number, answers.pop(number)
         finally:
             # A late answer to an unfinished item would be mistaken for an answer of the next run.
-            if any(worker.task for worker in self._pool):
+            if not self._cluster.connected or any(worker.task for worker in self._pool):
                 self._end_workers()
 
     def waiting_for(self) -> str:
@@ -206,80 +195,19 @@ class Ray(Executor):
     def close(self) -> None:
         """Kill the workers of this run; other work on the cluster goes on."""
         self._end_workers()
-        if self._owns and self._connected:
-            self._ray.shutdown()
-        self._connected = False
+        self._cluster.close()
 
     def _end_workers(self) -> None:
-        for worker in self._pool if self._connected else ():
+        for worker in self._pool if self._cluster.connected else ():
             with suppress(Exception):
                 self._ray.kill(worker.actor)
         self._pool.clear()
 
-    def _connect(self) -> None:
-        """Connect to the cluster, or start Ray on this machine.
-
-        Raises:
-            ConfigError: There is no cluster at the address.
-        """
-        if self._connected:
-            return
-        if not self._ray.is_initialized():
-            options: dict[str, Any] = {"address": self.address}
-            if self.address == "local":
-                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-                cores = max(usable_cores(), math.ceil(self.workers * self.cpus))
-                options |= {"num_cpus": cores, "include_dashboard": False}
-            self.check()
-            try:
-                self._ray.init(**options, log_to_driver=True, logging_level=logging.ERROR)
-            except (Exception, SystemExit) as error:  # Ray exits, for instance, without a head
-                raise ConfigError(self._absence(error)) from error
-            self._owns = True
-        self._connected, self._head_seen = True, time.monotonic()
-        host, _, port = self._ray.get_runtime_context().gcs_address.rpartition(":")
-        self._head = host.strip("[]"), int(port)
-        self._collect_lines()
-
     def check(self) -> None:
-        """See `Executor.check`: this machine needs the GPUs, or a head must listen at the address.
-
-        Ray itself would try for minutes.
-        """
+        """See `Executor.check`: this machine needs the GPUs, or a head must listen at the address."""
         if self.address == "local":
-            _check_gpus(self.gpus, self.workers)
-        if self.address == "local" or self._ray.is_initialized():
-            return
-        from ray._private.services import canonicalize_bootstrap_address
-
-        try:
-            host, _, port = str(canonicalize_bootstrap_address(self.address)).rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE).close()
-        except Exception as error:
-            raise ConfigError(self._absence(error)) from error
-
-    def _absence(self, error: BaseException) -> str:
-        """Return the message for a cluster that cannot be reached or started."""
-        if self.address == "local":
-            return f"executor: Ray cannot start on this machine ({_line(error)}); use 'process'"
-        return (
-            f"executor.address: found '{self.address}', where no Ray cluster answers ({_line(error)}); start "
-            "one with `ray start --head`, give the address of its head, or use 'ray:local' on this "
-            "machine"
-        )
-
-    def _collect_lines(self) -> None:
-        """Keep the last lines of each worker's output, which Ray would print."""
-        with suppress(ImportError, AttributeError):
-            from ray._private.ray_logging import global_worker_stdstream_dispatcher as dispatcher
-
-            if self._owns:
-                dispatcher.remove_handler("ray_print_logs")
-            dispatcher.add_handler(f"edanas-{id(self)}", self._keep_lines)
-
-    def _keep_lines(self, data: Mapping[str, Any]) -> None:
-        with suppress(LookupError, ValueError, TypeError):
-            self._lines[int(data["pid"])].extend(map(str, data["lines"]))
+            check_gpus(self.gpus, self.workers)
+        self._cluster.check()
 
     def _ship(self, function: Callable[..., Any]) -> None:
         """Put the function into Ray's shared memory; end workers that hold another function.
@@ -350,7 +278,7 @@ class Ray(Executor):
             try:
                 self._receive(owed[reply], self._ray.get(reply, timeout=_POLL), answers)
             except errors.RayTaskError as error:
-                raise RuntimeError(_line(error.cause)) from error
+                raise RuntimeError(first_line(error.cause)) from error
             except errors.GetTimeoutError:
                 continue
             except (errors.RayActorError, errors.ObjectLostError, errors.WorkerCrashedError) as error:
@@ -377,16 +305,9 @@ class Ray(Executor):
         self, pending: deque[_Task], answers: dict[int, Any], deaths: Counter[tuple[int, str]]
     ) -> None:
         """Check the head, the nodes and the times of the workers; arguments and errors as for `_collect`."""
-        now = time.monotonic()
-        try:
-            socket.create_connection(self._head, timeout=2.0).close()
-        except OSError as error:
-            if now - self._head_seen > _HEAD_LIMIT:
-                raise self._lost(f"does not answer ({error.strerror or error})") from error
+        if not self._cluster.responds():
             return
-        self._head_seen = now
-        if not any(node["Alive"] for node in self._ray.nodes()):
-            raise self._lost("has no node left")
+        now = time.monotonic()
         for worker in list(self._pool):
             if worker.place is None:
                 if not self._has_started and now - worker.since > _START_LIMIT:
@@ -426,8 +347,7 @@ class Ray(Executor):
         with suppress(Exception):
             self._ray.kill(worker.actor)
         self._pool.remove(worker)
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-        has_node = worker.place is None or worker.place[0] in alive
+        has_node = worker.place is None or worker.place[0] in self._cluster.alive_nodes()
         if worker.place is None:
             if "node" in cause.lower():
                 return
@@ -439,39 +359,10 @@ class Ray(Executor):
         deaths[key] += 1
         if deaths[key] > (1 if has_node else _MOST_LOSSES):
             ended = "two workers died" if has_node else f"{deaths[key]} nodes were lost"
-            lines = self._last_lines(worker.place[1]) if has_node else ""
+            lines = self._cluster.last_lines(worker.place[1]) if has_node else ""
             answers[number] = CandidateError(f"{ended} on this candidate ({cause}){lines}")
         else:
             pending.appendleft(worker.task)
-
-    def _last_lines(self, pid: int) -> str:
-        """Return the last lines of a worker's output, which arrive a moment after its death."""
-        end = time.monotonic() + 2.0
-        while pid not in self._lines and time.monotonic() < end:
-            time.sleep(0.1)
-        return f"; its last lines: {' | '.join(self._lines[pid])}" if self._lines.get(pid) else ""
-
-    @contextmanager
-    def _detecting_loss(self) -> Iterator[None]:
-        """Turn errors of Ray itself into the error for a lost cluster."""
-        try:
-            yield
-        except (self._ray.exceptions.RayError, ConnectionError) as error:
-            raise self._lost(f"failed ({_line(error)})") from error
-
-    def _lost(self, state: str) -> RunError:
-        """Return the error for a cluster that is lost; the workers are given up."""
-        self._pool.clear()
-        self._connected = False
-        return RunError(
-            f"executor: the Ray cluster at {self._head[0]}:{self._head[1]} {state}; all finished evaluations "
-            "are kept. To resume, start the cluster again and run the same command, with this executor or "
-            "another"
-        )
-
-
-def _line(error: BaseException | None) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
 
 
 def _cause(error: BaseException) -> str:
@@ -481,18 +372,7 @@ def _cause(error: BaseException) -> str:
         if start in text:
             sentence = text.partition(start)[2].splitlines()[0].partition(" Some common causes")[0]
             return textwrap.shorten(sentence, 200, placeholder=" ...").rstrip(".")
-    return _line(error)
-
-
-def _check_gpus(gpus: float, workers: int) -> None:
-    """Refuse more workers than the GPUs of this machine suffice for; arguments are those of `Ray`."""
-    if gpus <= 1:
-        workers_per_gpu(gpus, workers)
-    elif workers * gpus > (count := torch.cuda.device_count()):
-        raise ConfigError(
-            f"executor.gpus: found {gpus:g} with executor.workers {workers}; GPUs needed: "
-            f"{workers * gpus:g}, on this machine: {count}"
-        )
+    return first_line(error)
 
 
 @hookimpl

@@ -17,7 +17,7 @@ from edanas.core.engine import Engine, SearchOutcome, SearchSetup
 from edanas.core.errors import EdanasError
 from edanas.core.progress import Silent
 from edanas.core.settings import SearchSettings
-from edanas.executors import ray_cluster
+from edanas.executors import ray_cluster, ray_connection
 from edanas.executors.ray_cluster import Ray
 from edanas.executors.serial import Serial
 from edanas.strategies.random_search import RandomSearch
@@ -120,7 +120,7 @@ def cluster(_: Path) -> dict[str, Any]:
     lost = nodes.add_node(num_cpus=1)
     nodes.wait_for_nodes()
     ray.init(address=nodes.address, logging_level=logging.ERROR)
-    ray_cluster._POLL, ray_cluster._HEAD_LIMIT = 1.0, 2.0
+    ray_cluster._POLL, ray_connection._HEAD_LIMIT = 1.0, 2.0
     executor = Ray(workers=3)
     answers, places = [], set()
     for answer in executor.run(square, range(12)):
