@@ -218,6 +218,8 @@ class PluginHost:
     def call(self, plugin: Plugin, hook: str, /, **arguments: Any) -> list[Any]:
         """Return the results of `hook` in one plugin; empty if the plugin does not implement the hook."""
         own = self._loaded.get(plugin)
+        if not any(each.plugin is own for each in getattr(self._manager.hook, hook).get_hookimpls()):
+            return []
         others = [module for module in self._loaded.values() if module is not own]
         results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         return results
@@ -325,8 +327,16 @@ def _normal(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
+class _Manager(pluggy.PluginManager):
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """Return the options of a hook; other names of a module are not left to the slow search of pluggy."""
+        value = vars(plugin).get(name) if inspect.ismodule(plugin) else None
+        is_other = value is not None and not (inspect.isroutine(value) and hasattr(value, f"{GROUP}_impl"))
+        return None if is_other else super().parse_hookimpl_opts(plugin, name)
+
+
 def _manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(GROUP)
+    manager = _Manager(GROUP)
     manager.add_hookspecs(hookspecs)
     return manager
 
