@@ -75,8 +75,12 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _no_waiting_for_the_disk() -> Iterator[None]:
     """Leave written files to the operating system: no test cuts the power, and a run waits 100 times."""
+    from edanas.core import archive
+
+    assert archive._SYNCHRONOUS == "FULL"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)
+        patch.setattr(archive, "_SYNCHRONOUS", "OFF")
         yield
 
 

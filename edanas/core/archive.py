@@ -61,6 +61,9 @@ _EVALUATION = "iteration, id, genome, candidate, status, error, metrics, seconds
 _HEADER = 20
 """Number of bytes of a SQLite file up to its journal: 1 is a rollback journal, 2 a write-ahead log."""
 
+_SYNCHRONOUS = "FULL"
+"""SQLite waits at each commit until the disk has the data."""
+
 _PATIENCE = 60.0
 """Seconds for which the writer waits for readers of a file with a rollback journal."""
 
@@ -144,7 +147,7 @@ class Archive:
             self._check()
         with self._reported():
             self._choose_journal()
-            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS}")
             self._connection.execute("BEGIN IMMEDIATE")
             if not self._tables():
                 for statement in _TABLES.split(";"):

@@ -35,4 +35,5 @@ def test_a_check_of_scikit_learn_passes(estimator, check):
 
 
 def test_the_check_of_training_passes_with_more_epochs():
-    check_classifiers_train("EarlyExitClassifier", classifier(epochs=20))
+    bundles_own = {"strategy": "nested", "thresholds": "continuous"}
+    check_classifiers_train("EarlyExitClassifier", classifier(epochs=20, settings=bundles_own))

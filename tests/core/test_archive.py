@@ -113,7 +113,11 @@ def test_an_empty_profile_comes_back(tmp_path: Path) -> None:
     assert stored.confidence.shape == stored.correct.shape == (0, 2)
 
 
-def test_every_commit_is_synchronised_and_a_reader_sees_it(tmp_path: Path) -> None:
+def test_every_commit_is_synchronised_and_a_reader_sees_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The value of the package, which `tests/conftest.py` checks and changes for all other tests.
+    monkeypatch.setattr("edanas.core.archive._SYNCHRONOUS", "FULL")
     with Archive(tmp_path) as archive, Archive(tmp_path) as reader:
         assert archive._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert archive._connection.execute("PRAGMA synchronous").fetchone() == (2,)

@@ -9,6 +9,12 @@ from tiny_runs import CLASSES, SETTINGS, Edanas, Output, draw_classes
 from edanas.cli import main
 
 
+@pytest.fixture(autouse=True)
+def _empty_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave plots empty, which take a sixth of a short run; runs that tests share have real plots."""
+    monkeypatch.setattr("edanas.report.plots._save", lambda figure, target, kind: target.touch())
+
+
 @pytest.fixture
 def edanas(capfd: pytest.CaptureFixture[str]) -> Edanas:
     """`edanas(argument, ...)` runs the command line in this process."""

@@ -15,6 +15,8 @@ SHORTEST: Mapping[str, Any] = {
     "supernet.expansions": [1],
     "supernet.channels": [8, 8, 8, 8, 8],
     "surrogates": ["rbf"],
+    "strategy": "random",
+    "thresholds": [0.5, "none"],
     "search.initial": 2,
     "search.iterations": 0,
     "search.results": 1,
