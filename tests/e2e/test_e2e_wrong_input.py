@@ -14,6 +14,8 @@ import pytest
 import torch
 from tiny_runs import Edanas, recorded, refused, result_of
 
+from edanas.report import plots
+
 SETTINGS = {
     "bundle": (["--plugin", "mbv3-ms"], ["plugin: unknown bundle 'mbv3-ms'", "Did you mean 'mbv3-sm'?"]),
     "preset": (
@@ -181,7 +183,7 @@ def test_a_run_resumes_after_a_file_reaches_the_size_limit(
     assert result_of(out)["front"] == result_of(reference)["front"]
 
 
-OPEN = io.open
+OPEN, SAVE = io.open, plots._save
 
 
 class Full:
@@ -231,6 +233,7 @@ def test_a_run_resumes_after_the_disk_was_full(
     with monkeypatch.context() as patched:
         patched.setattr("io.open", full)
         patched.setattr("builtins.open", full)
+        patched.setattr(plots, "_save", SAVE)
         output = edanas(*arguments, "--out", out)
     error = refused(output, f"{out}{os.sep}", "o space left")
     # The error names the final file, not the temporary one.
