@@ -89,7 +89,7 @@ OURS: dict[str, Any] = {
     "evaluation": {"name": "shared", "quantized": True, "quantized_epochs": 3},
     "scheme": {"name": "joint", "early": 0.5},
     "constraints": ["executed-macs >= 3M", "executed-macs <= 6.25M"],
-    "search": {"initial": 24, "iterations": 6, "per_iteration": 8, "results": 3, "compare": False},
+    "search": {"initial": 24, "iterations": 6, "per_iteration": 8, "results": 2, "compare": False},
     "training": {
         "backbones": "single",
         "learning_rate": 0.006,

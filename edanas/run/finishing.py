@@ -29,6 +29,7 @@ from edanas.evaluation.trimming import Trimmer, distinct, without_copies
 from edanas.report.history import PLAIN_FINISHED
 from edanas.report.rivals import with_rivals
 from edanas.run.compose import Composition
+from edanas.run.memory_limits import most_memory
 from edanas.run.optuna_study import is_storage, study_candidates
 from edanas.run.steps import RunSteps
 from edanas.run.time_plan import TimePlan
@@ -317,10 +318,15 @@ def _infeasible_message(pool: Sequence[Evaluation], composition: Composition) ->
         f"{e.candidate.id}: {'; '.join(composition.limits.breaches(e.candidate, e.metrics))}"
         for e in measured[:_NEAREST]
     ]
+    layers = []
+    for constraint in composition.limits.constraints if measured else ():
+        if constraint.footprints and constraint.excess(measured[0].candidate, measured[0].metrics) > 0:
+            layers = [most_memory(composition.workbench, measured[0].candidate)]
     return "\n".join(
         (
             f"none of {len(measured)} candidates satisfies the constraints. The nearest candidates:",
             *nearest,
+            *layers,
             f"All evaluations are kept in {composition.workbench.folder}; a run with other constraints needs "
             "another folder",
         )

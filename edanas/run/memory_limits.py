@@ -55,13 +55,18 @@ def check_limits(workbench: Workbench, constraints: Sequence[Constraint]) -> Non
     metrics = metrics_of(outcome, candidate.scheme, anatomy)
     for limit in limits:
         if limit.excess(candidate, metrics) > 0:
-            memory = anatomy.memory(candidate.scheme)
             raise InfeasibleError(
                 f"constraints: {limit.describe(candidate, metrics)}. This is the smallest network of the "
-                "search space, so no network keeps the limit. Most RAM: "
-                f"{memory.largest if memory else 'unknown'}. Most flash: {_heaviest(workbench, candidate)}. "
+                f"search space, so no network keeps the limit. {most_memory(workbench, candidate)} "
                 "Raise the limit, or choose smaller widths or resolutions of the supernet"
             )
+
+
+def most_memory(workbench: Workbench, candidate: Candidate) -> str:
+    """Return two sentences that name the layers of a network with the most RAM and with the most flash."""
+    memory = workbench.anatomy_of(candidate.backbone, candidate.scheme.placed).memory(candidate.scheme)
+    ram = memory.largest if memory else "unknown"
+    return f"Most RAM: {ram}. Most flash: {_heaviest(workbench, candidate)}."
 
 
 def _heaviest(workbench: Workbench, candidate: Candidate) -> str:

@@ -6,10 +6,12 @@ from image_folders import save
 from edanas.core.config import resolve
 from edanas.core.errors import ConfigError, InfeasibleError
 from edanas.core.progress import Silent
-from edanas.core.types import Candidate, SelectionScheme
+from edanas.core.types import Candidate, Evaluation, Outcome, SelectionScheme
+from edanas.evaluation.scoring import metrics_of
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.compose import compose
+from edanas.run.finishing import _infeasible_message
 from edanas.run.fitted_space import effective
 from edanas.run.layers import layered_settings
 from edanas.run.memory_limits import limit_components, profile_of
@@ -99,3 +101,18 @@ def test_of_a_limit_and_the_memory_of_a_device_the_smaller_holds():
     settings = resolve([("x", {"device_profile": "cortex-m4-80mhz", "max_ram": "1M", "max_flash": "64k"})])
     components = list(limit_components(settings, profile_of(settings)))
     assert [each.options["at_most"] for each in components] == [128 * 1024, 64_000]
+
+
+@pytest.mark.parametrize(("limit", "named"), [("40k", True), ("40M", False)])
+def test_candidates_that_break_a_limit_of_memory_name_their_layers(registry, tmp_path, limit, named):
+    composition = composed(registry, tmp_path, max_flash=limit, constraints=["accuracy >= 90%"])
+    bench = composition.workbench
+    backbone = bench.space.largest()
+    shares = (*(0.0,) * bench.space.exit_points, 1.0)
+    candidate = Candidate(backbone, SelectionScheme((None,) * bench.space.exit_points))
+    outcome = Outcome(0.1, shares, (*(None,) * bench.space.exit_points, 0.1), 0.1)
+    metrics = metrics_of(outcome, candidate.scheme, bench.anatomy_of(backbone, ()))
+    message = _infeasible_message([Evaluation(candidate, 0, metrics)], composition)
+    assert "accuracy is 10%; allowed: at least 90%" in message
+    assert ("Most RAM: " in message and "Most flash: " in message) is named
+    assert ("flash is " in message) is named
