@@ -98,10 +98,13 @@ def _check_kind(bench: Workbench, path: object, recipe: Mapping[str, Any], *, he
     """Check that the file's supernet is the supernet of this run; with `heads`, check its heads, too."""
     kinds = ("supernet", "classifier") if heads else ("supernet",)
     if lines := _changed(bench, recipe, *kinds):
-        saved = recipe.get("settings", {})
+        saved, here = recipe.get("settings", {}), bench.settings
+        plugin, preset = saved.get("plugin"), saved.get("preset")
+        differs = plugin and preset and (plugin, preset) != (here.plugin, here.preset)
+        advice = f"; `--plugin {plugin} --preset {preset}` begins with its settings" if differs else ""
         raise WeightsError(
             f"{path}: holds another supernet than this run searches. Changed: {lines}. The file was trained "
-            f"with plugin {saved.get('plugin')}, preset {saved.get('preset')}"
+            f"with plugin {plugin}, preset {preset}{advice}"
         )
 
 
