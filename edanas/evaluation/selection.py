@@ -1,4 +1,4 @@
-"""Choice of the candidates that a run finishes, and of single-exit networks to compare with."""
+"""Candidates that results are chosen from, their Pareto set, and single-exit networks to compare with."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from edanas.core.cut_backbones import cut
 from edanas.core.feasible import feasible_first
 from edanas.core.objective_values import minimised
 from edanas.core.types import Candidate, Evaluation, ExitProfile, SelectionScheme, Variable
-from edanas.numerics.pareto import non_dominated, trade_off
+from edanas.numerics.pareto import non_dominated
 from edanas.thresholds.schemes import ended_profile
 
 _SCHEMES = 1000
@@ -31,46 +31,9 @@ def pareto_set(evaluations: Sequence[Evaluation], objectives: Sequence[Objective
     good = [e for e in evaluations if e.metrics is not None]
     if not good:
         return []
-    values = feasible_first(_values(good, objectives), np.array([e.violation for e in good]))
+    values = feasible_first(objective_values(good, objectives), np.array([e.violation for e in good]))
     front = np.flatnonzero(non_dominated(values))
     return [good[i] for i in front[np.argsort(values[front, 1], kind="stable")]]
-
-
-def choose_results(
-    evaluations: Sequence[Evaluation], objectives: Sequence[Objective], count: int
-) -> list[Evaluation]:
-    """Choose the candidates to finish: the best trade-off for each number of exits (Section V-B, paper).
-
-    Only candidates with early exits that keep all constraints are chosen. If there are more than `count` best
-    trade-offs, the trade-offs with the most exits are dropped. If there are fewer, candidates of the Pareto
-    set are added: first the best in the first objective, then repeatedly the candidate that is farthest from
-    all chosen candidates. Candidates that are worse in the first objective than every best trade-off come
-    last, since they lose much accuracy for little cost. Costs count by their logarithms, so that a front from
-    10k to 500k multiply-adds gets a network at about 70k.
-
-    Args:
-        evaluations: The archive.
-        objectives: The run's objectives.
-        count: Maximum number of returned candidates.
-
-    Returns:
-        The best trade-offs by rising number of exits, then the added candidates.
-    """
-    good = [e for e in evaluations if e.feasible and e.candidate.scheme.exits > 0]
-    chosen = []
-    for exits in sorted({e.candidate.scheme.exits for e in good}):
-        group = pareto_set([e for e in good if e.candidate.scheme.exits == exits], objectives)
-        chosen.append(group[trade_off(_values(group, objectives))])
-    rest = [e for e in pareto_set(good, objectives) if e not in chosen]
-    if len(chosen) < count and rest:
-        worst = _values(chosen, objectives)[:, 0].max()
-        chosen.append(rest.pop(int(_values(rest, objectives)[:, 0].argmin())))
-        is_worse = [bool(_values([each], objectives)[0, 0] > worst) for each in rest]
-        for worse in (False, True):
-            group = [each for each, flag in zip(rest, is_worse, strict=True) if flag is worse]
-            while len(chosen) < count and group:
-                chosen.append(group.pop(_farthest(group, chosen, objectives)))
-    return chosen[:count]
 
 
 def with_all_schemes(
@@ -269,26 +232,11 @@ def _front(figures: Sequence[tuple[float, float, Evaluation]]) -> list[Evaluatio
     return [e for _, _, e in sorted(itertools.compress(figures, best), key=lambda item: item[0])]
 
 
-def _values(evaluations: Sequence[Evaluation], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
+def objective_values(
+    evaluations: Sequence[Evaluation], objectives: Sequence[Objective]
+) -> npt.NDArray[np.float64]:
     """Return the objective values: one row per evaluation with metrics, one column per objective.
 
     Maximised objectives have their sign changed.
     """
     return np.array([minimised(objectives, e.metrics) for e in evaluations if e.metrics is not None])
-
-
-def _farthest(
-    rest: Sequence[Evaluation], chosen: Sequence[Evaluation], objectives: Sequence[Objective]
-) -> int:
-    """Return the index of the evaluation in `rest` with the largest distance to its nearest in `chosen`.
-
-    Minimised objectives whose values are all positive, such as multiply-adds, count by their logarithms. All
-    objectives are scaled to their range over both lists.
-    """
-    values = _values([*rest, *chosen], objectives)
-    is_positive = values.min(axis=0) > 0
-    values[:, is_positive] = np.log(values[:, is_positive])
-    others, fixed = values[: len(rest)], values[len(rest) :]
-    span = np.ptp(values, axis=0)
-    gaps = np.abs(others[:, None] - fixed[None]) / np.where(span > 0, span, 1.0)
-    return int(np.sqrt((gaps**2).sum(-1)).min(1).argmax())

@@ -125,7 +125,7 @@ def normalised_hypervolume(values: Values, ideal: Values, reference: Values) -> 
     return min(1.0, hypervolume(scaled, np.ones(len(low))))
 
 
-def trade_off(values: Values) -> int:
+def trade_off(values: Values, allowed: npt.NDArray[np.bool_] | None = None) -> int:
     """Return the position of the row of `values` with the best trade-off among the non-dominated rows.
 
     The rule is that of the paper's public code (Rachmawati and Srinivasan, 2009). Objectives are normalised
@@ -134,6 +134,11 @@ def trade_off(values: Values) -> int:
     to gain, and the largest score wins. Neighbours of a point are all points within the distance 0.125, but
     at least the 2J nearest points. Of equal scores, the smallest first objective wins, then the smallest next
     objective, and so on, then the first row.
+
+    Args:
+        values: The objective values.
+        allowed: True for the rows that may be returned; equal rows have equal entries. `None`, the default,
+            or no non-dominated row among them = all.
 
     Raises:
         ValueError: No row is finite.
@@ -162,6 +167,8 @@ def trade_off(values: Values) -> int:
     radius = np.maximum(RADIUS, np.partition(distance, enough - 1, axis=1)[:, enough - 1])
     # Rounding must not decide which points are neighbours, nor which of two equal scores wins.
     worst = np.where(distance <= radius[:, None] * (1 + ROUNDING), ratio, np.inf).min(axis=1)
+    if allowed is not None and allowed[rows[first]].any():
+        worst = np.where(allowed[rows[first]], worst, -1.0)
     best = np.flatnonzero(worst >= worst.max() * (1 - ROUNDING))[0]
     return int(rows[first[best]])
 

@@ -16,8 +16,8 @@ from edanas.core.result_row import ResultRow
 from edanas.core.types import Candidate, Evaluation, SelectionScheme
 from edanas.evaluation.finish_time import FinishTime
 from edanas.evaluation.own_backbones import own_backbones, with_own_backbones
+from edanas.evaluation.result_choice import choose_results
 from edanas.evaluation.selection import (
-    choose_results,
     choose_static,
     pareto_set,
     single_exit_front,

@@ -15,8 +15,9 @@ from edanas.core.types import (
     SegmentCost,
     SelectionScheme,
 )
+from edanas.evaluation.result_choice import choose_results
 from edanas.evaluation.scoring import pareto_schemes, score
-from edanas.evaluation.selection import choose_results, with_every_number_of_exits
+from edanas.evaluation.selection import with_every_number_of_exits
 from edanas.goals.objectives import Accuracy, ExecutedMacs
 from edanas.model.anatomy import Anatomy
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edanas.core.types import Backbone, Candidate, Evaluation, ExitProfile, Metrics, SelectionScheme
-from edanas.evaluation.selection import choose_results, choose_static, pareto_set, with_all_schemes
+from edanas.evaluation.result_choice import choose_results
+from edanas.evaluation.selection import choose_static, pareto_set, with_all_schemes
 from edanas.evaluation.trimming import Trimmer
 from edanas.goals.objectives import Accuracy, AdaMacs
 
@@ -58,22 +59,34 @@ def test_the_pareto_set_equals_brute_force(archive):
     assert costs == sorted(costs)
 
 
+def useful(archive):
+    """Return the evaluations in the best third of the front's accuracies, by brute force."""
+    good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
+    front = [e.metrics.accuracy for e in good if not dominated(e, good)]
+    limit = min(-a for a in front) + 1 / 3 * (max(front) - min(front)) if front else 0
+    return good, [e for e in good if -e.metrics.accuracy <= limit]
+
+
 @given(archives(), st.integers(1, 8))
 @settings(max_examples=150)
 def test_results_are_distinct_members_one_for_each_number_of_exits_first(archive, count):
-    good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
+    good, near = useful(archive)
     chosen = choose_results(archive, OBJECTIVES, count)
-    numbers = sorted({e.candidate.scheme.exits for e in good})
     assert len({e.candidate.id for e in chosen}) == len(chosen) <= count
-    assert [e.candidate.scheme.exits for e in chosen[: len(numbers)]] == numbers[:count]
-    for e in chosen[: len(numbers)]:
-        rivals = [o for o in good if o.candidate.scheme.exits == e.candidate.scheme.exits]
+    numbers = sorted({e.candidate.scheme.exits for e in near})
+    first = numbers[: count if len(numbers) <= count else max(1, count - 1)]
+    assert [e.candidate.scheme.exits for e in chosen[: len(first)]] == first
+    for e in chosen[: len(first)]:
+        rivals = [o for o in near if o.candidate.scheme.exits == e.candidate.scheme.exits]
+        assert e in near
         assert not dominated(e, rivals)
-    for e in chosen[len(numbers) :]:
+    for e in chosen[len(first) :]:
         assert not dominated(e, good)
     front = [e for e in good if not dominated(e, good)]
     everything = {e.candidate.id for e in front} | {e.candidate.id for e in chosen}
     assert len(chosen) == min(count, len(everything))
+    if good and count > 1 and len(numbers) != count:
+        assert max(e.metrics.accuracy for e in chosen) == max(e.metrics.accuracy for e in good)
 
 
 def fronts():
@@ -84,33 +97,64 @@ def fronts():
     )
 
 
-@given(fronts(), st.integers(3, 8))
-@settings(max_examples=60)
-def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chosen(archive, count):
-    """Each further one, by brute force, is farthest from the nearest chosen, by logarithms of costs."""
-    results = choose_results(archive, OBJECTIVES, count)
-    good = [e for e in archive if e.ok and e.candidate.scheme.exits > 0]
-    numbers = len({e.candidate.scheme.exits for e in good})
-    front = [e for e in good if not dominated(e, good)]
+def nearest(e, chosen, front):
+    """Return the distance of an evaluation to its nearest in `chosen`, by logarithms of costs."""
 
     def at(e):
         return np.array([e.metrics.accuracy, np.log(e.metrics.ada_macs)])
 
+    span = np.ptp([at(each) for each in front], axis=0)
+    return min(float(np.linalg.norm((at(e) - at(c)) / span)) for c in chosen)
+
+
+@given(fronts(), st.integers(3, 8))
+@settings(max_examples=60)
+def test_further_results_are_the_most_accurate_then_those_farthest_from_the_chosen(front, count):
+    """Each further one, by brute force, is farthest from the nearest chosen."""
+    results = choose_results(front, OBJECTIVES, count)
+    numbers = len({e.candidate.scheme.exits for e in useful(front)[1]})
+    best = max(front, key=lambda e: e.metrics.accuracy)
     for size in range(numbers, len(results)):
         chosen = results[:size]
         rest = [e for e in front if e not in chosen]
-        if size == numbers:
-            assert results[size].metrics.accuracy == max(e.metrics.accuracy for e in rest)
+        if size == numbers and best in rest:
+            assert results[size] == best
             continue
         least = min(e.metrics.accuracy for e in results[:numbers])
         rest = [e for e in rest if e.metrics.accuracy >= least] or rest
-        span = np.ptp([at(e) for e in (*rest, *chosen)], axis=0)
-        span[span == 0] = 1
+        gaps = [nearest(e, chosen, front) for e in rest]
+        assert nearest(results[size], chosen, front) == pytest.approx(max(gaps))
 
-        def nearest(e, chosen=chosen, span=span):
-            return min(float(np.linalg.norm((at(e) - at(c)) / span)) for c in chosen)
 
-        assert nearest(results[size]) == pytest.approx(max(map(nearest, rest)))
+@given(archives(), st.integers(1, 8), st.sampled_from([1e-3, 7.0, 1e6]), st.randoms())
+@settings(max_examples=60)
+def test_units_of_cost_and_dominated_candidates_do_not_change_the_results(archive, count, unit, random):
+    chosen = choose_results(archive, OBJECTIVES, count)
+    scaled = [e if e.metrics is None else replace(e, metrics=in_units(e.metrics, unit)) for e in archive]
+    assert [e.candidate for e in choose_results(scaled, OBJECTIVES, count)] == [e.candidate for e in chosen]
+    good = [e for e in archive if e.ok]
+    if good:
+        better = random.choice(good)
+        figures = better.metrics.accuracy - 0.01, better.metrics.ada_macs + 1
+        worse = evaluation(99, *figures, better.candidate.scheme.exits)
+        assert choose_results([*archive, worse], OBJECTIVES, count) == chosen
+
+
+def in_units(metrics, unit):
+    return replace(metrics, ada_macs=metrics.ada_macs * unit, executed_macs=metrics.executed_macs * unit)
+
+
+def test_knees_at_one_place_become_results_along_the_front():
+    """Nearly equal, cheap trade-offs of all numbers of exits once were four of five results."""
+    curve = [(0.50, 30), (0.56, 80), (0.60, 300), (0.61, 400), (0.63, 1200), (0.66, 3000), (0.68, 10_000)]
+    archive = [
+        evaluation(10 * exits + n, accuracy - exits / 500, float(macs), exits)
+        for exits in range(1, 5)
+        for n, (accuracy, macs) in enumerate(curve)
+    ]
+    chosen = choose_results(archive, OBJECTIVES, 5)
+    places = [(e.candidate.scheme.exits, e.metrics.ada_macs) for e in chosen]
+    assert places == [(1, 1200), (2, 3000), (3, 10_000), (4, 1200), (1, 10_000)]
 
 
 def test_candidates_below_every_trade_off_are_the_last_results():
@@ -140,18 +184,12 @@ def test_the_best_trade_off_is_not_an_end_of_the_front():
         assert choose_results(order, OBJECTIVES, 1) == [knee]
 
 
-def test_units_do_not_change_the_selection():
-    archive = [evaluation(n, a, m) for n, (a, m) in enumerate([(0.5, 10), (0.8, 13), (0.9, 20), (0.92, 100)])]
-    scaled = [evaluation(n, e.metrics.accuracy, e.metrics.ada_macs * 1e6) for n, e in enumerate(archive)]
-    (one,), (other,) = choose_results(archive, OBJECTIVES, 1), choose_results(scaled, OBJECTIVES, 1)
-    assert one.candidate == other.candidate
-
-
 def test_fewer_results_leave_out_the_larger_numbers_of_exits():
-    archive = [evaluation(n, 0.5 + n / 10, 10.0 + n, exits=4 - n) for n in range(4)]
-    for count in range(1, 5):
+    archive = [evaluation(n, 0.9 + n / 1000, 10.0 + n, exits=n + 1) for n in range(4)]
+    archive.append(evaluation(9, 0.5, 1.0))
+    for count, expected in ((1, [1]), (2, [1, 4]), (3, [1, 2, 4]), (4, [1, 2, 3, 4])):
         exits = [e.candidate.scheme.exits for e in choose_results(archive, OBJECTIVES, count)]
-        assert exits == list(range(1, count + 1))
+        assert exits == expected
 
 
 @pytest.mark.parametrize(

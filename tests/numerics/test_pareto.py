@@ -128,8 +128,8 @@ def test_the_best_trade_off_does_not_depend_on_the_order(values: np.ndarray, ran
 
 
 @FEW
-@given(values_of(2, largest=30))
-def test_the_best_trade_off_agrees_with_the_rule_written_out(values: np.ndarray) -> None:
+@given(values_of(2, largest=30), st.floats(0, 1))
+def test_the_best_trade_off_agrees_with_the_rule_written_out(values: np.ndarray, share: float) -> None:
     front = np.array(sorted({tuple(row) for row in values[non_dominated(values)]}))
     scaled = (front - front.min(axis=0)) / np.where(np.ptp(front, axis=0) > 0, np.ptp(front, axis=0), 1)
     scores = []
@@ -144,6 +144,10 @@ def test_the_best_trade_off_agrees_with_the_rule_written_out(values: np.ndarray)
         scores.append(min(ratios, default=1.0))
     best = next(i for i, score in enumerate(scores) if score >= max(scores) * (1 - 1e-9))
     assert (values[trade_off(values)] == front[best]).all()
+    limit = np.quantile(front[:, 0], share)
+    allowed = [i for i, row in enumerate(front) if row[0] <= limit]
+    best = next(i for i in allowed if scores[i] >= max(scores[j] for j in allowed) * (1 - 1e-9))
+    assert (values[trade_off(values, values[:, 0] <= limit)] == front[best]).all()
 
 
 def test_a_trade_off_of_equals_is_the_first_row() -> None:

@@ -59,8 +59,9 @@ class SearchSettings:
         below=1,
     )
     results: int = setting(
-        "Number of finished networks: first a network for each number of exits, then the best network in "
-        "the first objective, then networks spread over the front by the logarithms of their costs.",
+        "Number of finished networks: first a network for each number of exits with useful candidates, then "
+        "the best network in the first objective, then networks spread over the front by the logarithms of "
+        "their costs.",
         4,
         minimum=1,
     )
