@@ -24,6 +24,9 @@ from edanas.executors.process import Process
 
 PACKAGES = ("numpy", "scipy", "torch", "pymoo", "optuna", "botorch", "gpytorch", "smac")
 
+SCALED = ("paper", "smac parego")
+"""Methods whose initial design depends on the budget."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -119,10 +122,10 @@ def machine() -> str:
 def variants(name: str, options: Options, budgets: Iterable[int]) -> list[Options]:
     """Return the runs that a method needs: one, whose prefixes serve all budgets.
 
-    The paper's procedure needs one for each budget: its initial archive, 100 of 340 candidates, shrinks with
-    the budget.
+    The paper's procedure and SMAC3 need one for each budget: their initial designs, 100 of 340 candidates and
+    at most a quarter of the budget, shrink with the budget.
     """
-    if name != "paper":
+    if name not in SCALED:
         return [options]
     smaller = {min(b, options.budget) for b in budgets}
     return [replace(options, budget=b, scaled=b) for b in sorted(smaller)]

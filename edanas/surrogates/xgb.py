@@ -62,7 +62,10 @@ class XGBoost(SurrogateModel):
         X, y = training_set(genomes, values)
         self._outputs = Standardiser.of(y)
         data = xgboost.QuantileDMatrix(X, self._outputs(y), nthread=1)
-        self._booster = xgboost.train(self._options, data, self.trees)
+        # `xgboost.train` adds the calls of callbacks, half of the time on an archive.
+        self._booster = xgboost.Booster(self._options, [data])
+        for round_ in range(self.trees):
+            self._booster.update(data, round_)
         return self
 
     def predict(self, genomes: Array) -> Array:

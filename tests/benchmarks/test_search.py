@@ -118,9 +118,10 @@ def test_shares_refer_to_the_true_front_and_bisection_gives_the_evaluations_to_r
         assert results._first(view, run, 1.1, 60) == float("inf")
 
 
-def test_the_papers_procedure_is_run_once_for_each_budget(bench):
+@pytest.mark.parametrize("name", ["paper", "smac parego"])
+def test_methods_whose_initial_design_follows_the_budget_run_once_for_each_budget(bench, name):
     variants, options = bench("search_runs").variants, bench("search_rivals").Options(budget=120)
-    assert [(o.budget, o.scaled) for o in variants("paper", options, (60, 120, 340))] == [
+    assert [(o.budget, o.scaled) for o in variants(name, options, (60, 120, 340))] == [
         (60, 60),
         (120, 120),
     ]
