@@ -14,6 +14,19 @@ from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.run.memory_limits import limit_components, profile_of
 
+_INTEGER_FILES = ("litert", "litert-int8")
+"""Exporters for microcontrollers that refuse some activations."""
+
+
+def for_microcontroller(settings: Settings) -> bool:
+    """Return whether a run is for a microcontroller.
+
+    It has limits of RAM or flash or a device, is judged in 8-bit integers, or writes `.tflite` files.
+    """
+    quantized = bool(settings.evaluation.options.get("quantized"))
+    files = any(each.name in _INTEGER_FILES for each in settings.exports)
+    return any(_memory(settings)) or quantized or files
+
 
 def changes_for_memory(registry: Registry, settings: Settings, images: Survey) -> dict[str, Any]:
     """Return the changes of the settings that limits of RAM and flash demand."""

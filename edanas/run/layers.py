@@ -20,7 +20,12 @@ from edanas.data.space_for_time import time_sentence
 from edanas.plugins.blame import blamed
 from edanas.plugins.data_sets import data_component
 from edanas.plugins.registry import SETTING, Registry
-from edanas.run.fitted_space import changes_for_memory, changes_for_time, effective
+from edanas.run.fitted_space import (
+    changes_for_memory,
+    changes_for_time,
+    effective,
+    for_microcontroller,
+)
 from edanas.run.head_sizes import scaled_classifier
 from edanas.run.image_sizes import sized_supernet
 from edanas.run.paths import with_absolute_paths
@@ -111,9 +116,9 @@ def layered_settings(
         elif images.length:
             suited = series_settings(images, split, only_lengths=preset not in ADAPTED)
         else:
-            limited = bool(settings.max_ram or settings.max_flash or settings.device_profile)
+            small = for_microcontroller(settings)
             suited = for_supernet(
-                auto_settings(images, split), settings.supernet.name, images, microcontroller=limited
+                auto_settings(images, split), settings.supernet.name, images, microcontroller=small
             )
         automatic: Layer = (f"the samples in {place}", suited)
         limit: Layer = ("the default time", {"time_limit": DEFAULT_TIME})

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from edanas.core.errors import ConfigError
 from edanas.core.space import SearchSpace
 from edanas.core.types import Task
 from edanas.data.auto_preset import Survey, auto_settings, split_shares
-from edanas.data.family import DENSE_SIDE, bundle_for, dense_sides, for_supernet
+from edanas.data.family import DENSE_SIDE, SPECTROGRAMS, bundle_for, dense_sides, for_supernet
 from edanas.plugins.manager import load_plugins
 from edanas.plugins.registry import Registry
 from edanas.run.layers import layered_settings
@@ -71,6 +72,11 @@ def test_networks_of_a_microcontroller_have_layers_that_its_runtimes_know() -> N
     assert dense["supernet.activation"] == "relu"
     assert for_supernet(automatic, "elastic-resnet", surveyed)["supernet.activation"] == "gelu"
     assert for_supernet(automatic, "ofa-mbv3", surveyed, microcontroller=True)["supernet.minimalistic"]
+    spectrograms = replace(of_side(32), sound=True)
+    settings = for_supernet(automatic, "ofa-mbv3", spectrograms, microcontroller=True)
+    assert settings["supernet.resolutions"] == [32]
+    assert settings["supernet.stem_stride"] == 2
+    assert settings["training.augment"] == SPECTROGRAMS
 
 
 def test_a_named_bundle_supernet_or_weights_stays(registry: Registry, tmp_path: Path) -> None:
