@@ -14,7 +14,7 @@ _USEFUL = 1 / 3
 """Share of the front's range of the first objective, from its best value, in which candidates are useful."""
 
 _NEAR = RADIUS / 2
-"""Distance, with objectives scaled to the range of the front, within which two candidates are neighbours."""
+"""Distance, with objectives scaled to the range of the front, at which a candidate is near the front."""
 
 
 def choose_results(
@@ -24,10 +24,10 @@ def choose_results(
 
     Only candidates with early exits that keep all constraints are chosen. The best trade-off for a number of
     exits (Section V-B, paper) is the best among the useful candidates of the front for that number: in the
-    first objective they lie in the best third of the range of the Pareto set. If possible, it is a neighbour
-    of a member of the Pareto set, within 0.0625, and not of a chosen candidate. If there are more best
-    trade-offs than `count`, the trade-offs with the most exits are dropped, and the last place has the best
-    candidate in the first objective.
+    first objective they lie in the best third of the range of the Pareto set. If possible, it is near the
+    Pareto set, and at least `RADIUS` away from all chosen candidates. If there are more best trade-offs than
+    `count`, the trade-offs with the most exits are dropped, and the last place has the best candidate in the
+    first objective.
 
     If there are fewer, candidates of the Pareto set are added: first the best in the first objective, then
     repeatedly the candidate that is farthest from all chosen candidates. Candidates that are worse in the
@@ -56,7 +56,7 @@ def choose_results(
         values = objective_values(group, objectives)
         is_useful = values[:, 0] <= limit
         if is_useful.any():
-            is_new = distances.gaps(group, chosen) > _NEAR
+            is_new = distances.gaps(group, chosen) > RADIUS
             is_good = is_useful & is_new & (distances.gaps(group, front) <= _NEAR)
             chosen.append(group[trade_off(values, is_good if is_good.any() else is_useful)])
     worst = objective_values(chosen, objectives)[:, 0].max()
