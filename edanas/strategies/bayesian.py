@@ -1,7 +1,7 @@
 """The strategy `bayesian`: Bayesian optimisation of networks and thresholds by BoTorch."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from edanas.core.contracts import SearchStrategy
 from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
 from edanas.strategies.base import Remembering, check
+from edanas.strategies.predictions import counted
 from edanas.strategies.search_history import Genomes, Values, unseen
 
 _SAMPLES = 128
@@ -23,7 +24,8 @@ _MARGIN = 0.1
 class Bayesian(Remembering):
     """Bayesian optimisation: Gaussian processes of the objectives, and the expected gain in hypervolume.
 
-    Each objective has a Gaussian process over the genes, and a batch is chosen greedily by the noisy expected
+    Each objective has a Gaussian process over the genes; an objective that follows from the structure is
+    counted instead. A batch is chosen greedily by the noisy expected
     hypervolume improvement; with one objective, by the noisy expected improvement. The acquisition function
     is evaluated on random candidates and on the neighbours of the front. With a cascade, the genes are those
     of several networks and of their thresholds.
@@ -78,7 +80,8 @@ class Bayesian(Remembering):
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(seed)
-            acquisition = _acquisition(genomes / scale, values, seed)
+            counts = [self._counts(column, scale) for column in range(values.shape[1])]
+            acquisition = _acquisition(genomes / scale, values, counts, seed)
             for _ in range(count):
                 with torch.no_grad():
                     gains = torch.cat([acquisition(part[:, None]) for part in parts])
@@ -87,31 +90,66 @@ class Bayesian(Remembering):
                 acquisition.set_X_pending(choices[chosen])
         return chosen
 
+    def _counts(self, column: int, scale: npt.NDArray[np.int64]) -> "Count":
+        import torch
 
-def _acquisition(inputs: npt.NDArray[np.float64], values: Values, seed: int) -> Any:
-    """Return an acquisition function, fitted to inputs (n, D) in [0, 1] and values (n, J), minimised."""
+        insight = counted(self._problem, self._history, column)
+        if insight is None:
+            return None
+
+        def exact(inputs: Any) -> Any:
+            genomes = np.rint(inputs.numpy() * scale).astype(np.int64)
+            values = insight.bounds(genomes.reshape(-1, genomes.shape[-1]))[:, 0]
+            return -torch.from_numpy(values.reshape(*genomes.shape[:-1], 1))
+
+        return exact
+
+
+Count = Callable[[Any], Any] | None
+"""A function from inputs (..., n, D), a tensor, to negated exact values (..., n, 1); `None` = learnt."""
+
+
+def _model(X: Any, Y: Any, counts: Sequence[Count]) -> Any:
+    """Return a model of all objectives: exact where there is a function, otherwise a Gaussian process."""
+    modules = ("botorch.models", "botorch.models.model", "botorch.models.transforms", "botorch.fit")
+    models, model, transforms, fit = (import_optional("strategy", "bayesian", "botorch", m) for m in modules)
+    mlls = import_optional("strategy", "bayesian", "botorch", "gpytorch.mlls")
+    parts = [
+        models.SingleTaskGP(X, Y[:, [each]], outcome_transform=transforms.Standardize(m=1))
+        if count is None
+        else models.GenericDeterministicModel(count)
+        for each, count in enumerate(counts)
+    ]
+    for part, count in zip(parts, counts, strict=True):
+        if count is None:
+            fit.fit_gpytorch_mll(mlls.ExactMarginalLogLikelihood(part.likelihood, part))
+    if len(parts) == 1:
+        return parts[0]
+    return (model.ModelList if any(counts) else models.ModelListGP)(*parts)
+
+
+def _acquisition(inputs: npt.NDArray[np.float64], values: Values, counts: Sequence[Count], seed: int) -> Any:
+    """Return an acquisition function for inputs (n, D) in [0, 1] with values (n, J), minimised."""
     import torch
 
-    modules = ("botorch.models", "botorch.models.transforms", "botorch.fit", "gpytorch.mlls")
-    models, transforms, fit, mlls = (import_optional("strategy", "bayesian", "botorch", m) for m in modules)
-    sampling = import_optional("strategy", "bayesian", "botorch", "botorch.sampling.normal")
-    X, Y = torch.from_numpy(inputs), -torch.from_numpy(values)
-    processes = [
-        models.SingleTaskGP(X, Y[:, [each]], outcome_transform=transforms.Standardize(m=1))
-        for each in range(values.shape[1])
-    ]
-    model = models.ModelListGP(*processes) if len(processes) > 1 else processes[0]
-    likelihood = mlls.SumMarginalLogLikelihood if len(processes) > 1 else mlls.ExactMarginalLogLikelihood
-    fit.fit_gpytorch_mll(likelihood(model.likelihood, model))
-    sampler = sampling.SobolQMCNormalSampler(sample_shape=torch.Size([_SAMPLES]), seed=seed)
-    if len(processes) == 1:
+    X = torch.from_numpy(inputs)
+    model = _model(X, -torch.from_numpy(values), counts)
+    sampling = import_optional("strategy", "bayesian", "botorch", "botorch.sampling.get_sampler")
+    shape = torch.Size([_SAMPLES])
+    sampler = sampling.get_sampler(model.posterior(X[:1]), sample_shape=shape, seed=seed)
+    if values.shape[1] == 1:
         single = import_optional("strategy", "bayesian", "botorch", "botorch.acquisition.logei")
         return single.qLogNoisyExpectedImprovement(model, X, sampler=sampler)
     several = import_optional("strategy", "bayesian", "botorch", "botorch.acquisition.multi_objective.logei")
     worst, best = values.max(axis=0), values.min(axis=0)
     reference = -(worst + _MARGIN * np.maximum(worst - best, 1e-9))
     return several.qLogNoisyExpectedHypervolumeImprovement(
-        model=model, ref_point=reference.tolist(), X_baseline=X, prune_baseline=True, sampler=sampler
+        model=model,
+        ref_point=reference.tolist(),
+        X_baseline=X,
+        prune_baseline=True,
+        sampler=sampler,
+        cache_root=not any(counts),
     )
 
 

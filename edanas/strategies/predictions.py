@@ -126,11 +126,25 @@ class _Counted:
 _Model = SurrogateModel | _Counted
 
 
+def counted(problem: SearchProblem, history: SearchHistory, column: int) -> ExitInsight | None:
+    """Return an insight that counts one objective or constraint; `None` if an evaluation decides its value.
+
+    Args:
+        problem: The problem.
+        history: Evaluations.
+        column: Position among the objectives, then the measured constraints.
+    """
+    insight = _insight(problem, history, column)
+    genomes = np.concatenate([history.measured()[0][-PROBES:], _probes(problem.space)])
+    return insight if insight is not None and insight.counts(genomes) else None
+
+
 def _fitted(problem: SearchProblem, history: SearchHistory, column: int, seed: int) -> _Model:
+    exact = counted(problem, history, column)
+    if exact is not None:
+        return _Counted(exact)
     genomes, values = history.measured()
     insight = _insight(problem, history, column)
-    if insight is not None and insight.counts(np.concatenate([genomes[-PROBES:], _probes(problem.space)])):
-        return _Counted(insight)
     model = problem.surrogate(seed)
     if insight is not None:
         model.inform(insight)
