@@ -45,6 +45,8 @@ LONGEST_FOLDERS = (
     "faults",
     "benchmarks",
     "executors",
+    "conformance",
+    "training",
     "cli",
 )
 """Folders and files of long tests, the longest first, so that none starts when other workers are done."""

@@ -17,6 +17,12 @@ def _support_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "support"))
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_lost_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a result, submitit waits 15 s for a slow file system before it gives the reason."""
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0)
+
+
 def test_answers_are_durable_and_jobs_go_on_after_them(tmp_path: Path) -> None:
     names = ("a", "preempted", "b", "dies", "c")
     executor = Slurm("local", workers=2, chunk=4, folder=str(tmp_path / "jobs"))
