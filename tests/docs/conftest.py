@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BUILD = """
-import os, sys
-from edanas.core import archive
-from sphinx.cmd.build import main
-# As in this process, see `tests/conftest.py`: the searches of the tutorials wait for the disk 1,000 times.
-os.fsync, archive._SYNCHRONOUS = os.fstat, "OFF"
-sys.exit(main(sys.argv[1:]))
-"""
+BUILD = "import no_disk_waits, sys; from sphinx.cmd.build import main; sys.exit(main(sys.argv[1:]))"
+SUPPORT = str(ROOT / "tests" / "support")
 READ = ("docs", "examples", "README.md", "CHANGELOG.md", "pyproject.toml")
 
 
@@ -36,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = subprocess.run(
         [sys.executable, *command],
         cwd=source,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "EDANAS_PLUGINS": "", "TMPDIR": str(scratch)},
+        env={**os.environ, "EDANAS_PLUGINS": "", "TMPDIR": str(scratch), "PYTHONPATH": SUPPORT},
         capture_output=True,
         text=True,
         check=False,

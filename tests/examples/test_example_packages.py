@@ -65,6 +65,7 @@ def test_empty_restriction_hides_them_and_keeps_the_built_ins(listings):
 def test_their_own_tests_pass_where_they_are_installed(examples_env):
     tests = [str(package / "tests") for package in PACKAGES]
     options = ("-q", "-W", "error", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(ROOT))
-    outcome = examples_env.run("-m", "pytest", *options, *tests)
+    support = str(ROOT / "tests" / "support")
+    outcome = examples_env.run("-m", "pytest", "-p", "no_disk_waits", *options, *tests, PYTHONPATH=support)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "passed" in outcome.stdout
