@@ -12,14 +12,14 @@ from edanas.core.progress import Silent
 from edanas.training.ranks import joined
 from edanas.training.sandwich import SandwichTraining
 
-SETTINGS_20 = replace(
-    SETTINGS, epochs=10, augment=(), optimizer="sgd", learning_rate=2e-4, sync_batch_norm=True
+SETTINGS_10 = replace(
+    SETTINGS, epochs=5, augment=(), optimizer="sgd", learning_rate=2e-4, sync_batch_norm=True
 )
-"""Twenty steps. AdamW would turn the rounding of a gradient that is 0 into a full step."""
+"""Ten steps. AdamW would turn the rounding of a gradient that is 0 into a full step."""
 
 
 def training(path: Path, **changes: object) -> SandwichTraining:
-    return trainer(path, fresh(dropout=0.0), replace(SETTINGS_20, **changes))
+    return trainer(path, fresh(dropout=0.0), replace(SETTINGS_10, **changes))
 
 
 def start(count: int, folder: Path) -> list[Forked]:
@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
     """Train three networks: whole; for half of its steps; and in parts of a batch."""
     with joined("cpu") as ranks:
         for name, steps, changes in (
-            ("whole", 20, {}),
+            ("whole", 10, {}),
             ("half", 2, {}),
             ("parts", 2, {"micro_batch_size": 8}),
             ("own", 2, {"sync_batch_norm": False}),
