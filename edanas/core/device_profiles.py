@@ -142,6 +142,8 @@ def _checked(table: Mapping[str, Any], path: Path) -> DeviceProfile:
 
 def _positive(value: Any, key: str, path: Path, *, zero: bool = False) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not (value >= 0 if zero else value > 0) or not value < float("inf"):
-        least = "0 or more" if zero else "above 0"
+    # Less than a byte would round to 0, which is no limit.
+    least = "0 or more" if zero else "of 1 or more" if key in ("ram", "flash") else "above 0"
+    fits = number and (value >= 0 if zero else value >= 1 if key in ("ram", "flash") else value > 0)
+    if not fits or not value < float("inf"):
         raise ConfigError(f"device_profile: {path}: {key}: found {value!r}; expected a number {least}")

@@ -77,7 +77,8 @@ def test_other_packages_bring_profiles(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (RIGHT.replace("ram = 65536", "ram = 0"), "ram: found 0; expected a number above 0"),
+        (RIGHT.replace("ram = 65536", "ram = 0"), "ram: found 0; expected a number of 1 or more"),
+        (RIGHT.replace("ram = 65536", "ram = 0.5"), "ram: found 0.5; expected a number of 1 or more"),
         (RIGHT.replace("ram = 65536", "rams = 65536"), "unknown key 'rams'. Did you mean 'ram'?"),
         (RIGHT.replace("linear = 2", ""), "`cycles` must be a table of convolution, pointwise, depthwise"),
         (RIGHT.replace("linear = 2", "linear = -2"), "cycles.linear: found -2; expected a number 0 or more"),

@@ -1,5 +1,6 @@
 """Values of settings beyond numbers and texts, and the dataclass field of one setting."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,7 +129,10 @@ class ByteLimit(float, Written):
         match = re.fullmatch(r"\s*([0-9][0-9,_]*(?:\.[0-9]+)?(?:[eE][+]?[0-9]+)?)\s*([kKMG]?)\s*", text)
         if match is None or isinstance(value, bool):
             raise place.error(value, cls.words)
-        return cls(float(re.sub("[,_]", "", match[1])) * SCALES[match[2]])
+        limit = float(re.sub("[,_]", "", match[1])) * SCALES[match[2]]
+        if math.isinf(limit):
+            raise place.error(value, cls.words)
+        return cls(limit)
 
     def written(self) -> float:
         """See `Written.written`."""
