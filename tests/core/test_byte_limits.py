@@ -19,7 +19,9 @@ def test_limits_of_memory_have_letters(value, size):
     assert resolve([("a file", to_plain(settings))]) == settings
 
 
-@pytest.mark.parametrize("value", ["64kb", "64 kk", "-1", -1, "k", "", True, "1e", "1e400", float("nan"), [64]])
+@pytest.mark.parametrize(
+    "value", ["64kb", "64 kk", "-1", -1, "k", "", True, "1e", "1e400", float("nan"), [64]]
+)
 def test_other_units_are_errors(value):
     with pytest.raises(ConfigError, match=r"max_flash: .* from --set: expected a number of bytes like 65536"):
         resolve([("--set", {"max_flash": value})])
