@@ -20,6 +20,7 @@ TINY = (
     "search={initial=2, iterations=0, results=1}",
     "training={epochs=1, batch_size=256}",
     "finetune={epochs=0}",
+    "baseline={epochs=0}",
     "supernet={widths=[0.1], resolutions=[8], depths=[1], kernels=[3], final_expand=64, last_width=64}",
 )
 

@@ -102,6 +102,7 @@ SETTINGS = {
     "search": {"initial": 4, "iterations": 1, "per_iteration": 1, "results": 1},
     "training": {"epochs": 1, "batch_size": 256},
     "finetune": {"epochs": 0},
+    "baseline": {"epochs": 0},
 }
 
 

@@ -57,6 +57,7 @@ TINY = {
     "search": {"initial": 3, "iterations": 1, "per_iteration": 1, "results": 1},
     "training": {"epochs": 1, "batch_size": 256},
     "finetune": {"epochs": 0},
+    "baseline": {"epochs": 0},
     "supernet": {
         "name": "ofa-mbv3",
         "widths": [0.1],
