@@ -39,9 +39,7 @@ def gains(front: Values, points: Values, reference: Values) -> Values:
     return added
 
 
-def choose_gains(
-    front: Values, points: Values, reference: Values, count: int, genomes: Positions | None = None
-) -> Positions:
+def choose_gains(front: Values, points: Values, reference: Values, count: int) -> Positions:
     """Return the positions of at most `count` points that together add most hypervolume, the best first.
 
     The choice is greedy: the gain of a point is computed for the front plus all points chosen before. Points
@@ -52,9 +50,6 @@ def choose_gains(
         points: Finite objective values of the points to choose from, (n, J).
         reference: The reference point, (J,).
         count: Largest number of points to choose.
-        genomes: Genomes of the points, (n, D). A point whose genome differs in a single gene from that of a
-            point chosen before is not chosen: where a prediction is too good, its neighbours share the error.
-            `None`, the default, permits all.
 
     Example:
         >>> points = np.array([[0.5, 1.5], [1.5, 0.5], [1.9, 1.9]])
@@ -62,16 +57,13 @@ def choose_gains(
         array([0, 1])
     """
     chosen: list[int] = []
-    excluded = np.zeros(len(points), dtype=np.bool_)
     for _ in range(min(count, len(points))):
-        added = np.where(excluded, 0.0, gains(front, points, reference))
+        added = gains(front, points, reference)
         best = int(added.argmax())
         if added[best] <= 0 or best in chosen:
             break
         chosen.append(best)
         front = np.concatenate([front, points[[best]]])
-        if genomes is not None:
-            excluded |= (genomes != genomes[best]).sum(axis=1) <= 1
     return np.array(chosen, dtype=np.int64)
 
 

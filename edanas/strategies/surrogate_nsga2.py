@@ -2,8 +2,7 @@
 
 In each iteration, one surrogate for each objective is fitted on the archive, and NSGA-II searches on the
 predictions. Two defaults differ from the paper. A batch consists of the candidates that are predicted to add
-most hypervolume together, out of all candidates that NSGA-II visited. Where no exit profiles are known, its
-candidates differ in two genes or more. A share of each batch is chosen without
+most hypervolume together, out of all candidates that NSGA-II visited. A share of each batch is chosen without
 surrogates: these candidates are children of the archive, and their evaluation corrects wrong surrogates.
 """
 
@@ -48,9 +47,8 @@ class SurrogateNsga2(Remembering):
         extremes: True if the initial archive holds two extreme candidates: first choices only, and last
             choices only.
         choice: Rule by which a batch is chosen. `hypervolume`, the default, chooses the candidates that are
-            predicted to add most hypervolume together; without exit profiles, they differ in two or more
-            genes. `spread`, the paper's rule, chooses candidates of the last population that fill the gaps
-            along the front.
+            predicted to add most hypervolume together. `spread`, the paper's rule, chooses candidates of the
+            last population that fill the gaps along the front.
         refinement: Number of rounds in which the neighbours of the predicted front are predicted, too. It has
             an effect only with `hypervolume`; default 0.
         unguided: Share of each batch that consists of children of the archive, chosen without surrogates. It
@@ -100,14 +98,10 @@ class SurrogateNsga2(Remembering):
         first = count - len(children)
         return np.concatenate([guided[:first], children, guided[first:]])
 
-    def _has_profiles(self) -> bool:
-        """True if surrogates may learn from exit profiles; they are then seldom wrong."""
-        return self._problem.judge is not None and bool(self._history.profiles)
-
     def _share(self) -> float:
         if self._unguided is not None:
             return self._unguided
-        return 0.0 if self._has_profiles() else UNGUIDED
+        return 0.0 if self._problem.judge is not None and self._history.profiles else UNGUIDED
 
     def _children(self, rng: np.random.Generator, count: int) -> Genomes:
         from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
@@ -190,8 +184,7 @@ class SurrogateNsga2(Remembering):
         """Return `count` new genomes out of all predicted genomes.
 
         The genomes that add most hypervolume together come first. If there are fewer than `count`, genomes of
-        the best layers of Pareto dominance follow. Without exit profiles, genomes that differ in a single
-        gene from a chosen one come last.
+        the best layers of Pareto dominance follow.
         """
         genomes, values = predict.all()
         new = unseen(genomes, self._history.held)
@@ -199,8 +192,7 @@ class SurrogateNsga2(Remembering):
         initial = self._history.values[: self._problem.initial]
         if not np.isfinite(initial).all(axis=1).any():
             initial = self._history.values
-        apart = None if self._has_profiles() else genomes
-        chosen = choose_gains(front, values, reference_point(initial), count, apart)
+        chosen = choose_gains(front, values, reference_point(initial), count)
         rest = np.setdiff1d(np.arange(len(genomes)), chosen)
         more = rest[choose_spread(front, values[rest], count - len(chosen))]
         return np.asarray(genomes[np.concatenate([chosen, more])])

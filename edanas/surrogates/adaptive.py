@@ -19,6 +19,9 @@ from edanas.surrogates.arrays import Array, at_least, newest_and_spread, trainin
 FEW = 128
 """Largest number of samples whose pairs are compared at once, which is faster than scipy's sorting."""
 
+MANY = 100
+"""Number of samples from which on at most five folds are used."""
+
 MOST = 1000
 """Largest number of samples on which models compete; on more, tau hardly differs."""
 
@@ -81,7 +84,7 @@ class AdaptiveSwitching(SurrogateModel):
     """
 
     def __init__(
-        self, models: Mapping[str, Callable[[int], SurrogateModel]], seed: int = 0, folds: int = 5
+        self, models: Mapping[str, Callable[[int], SurrogateModel]], seed: int = 0, folds: int = 10
     ) -> None:
         at_least("adaptive switching", "number of models", len(models), 1)
         at_least("adaptive switching", "folds", folds, 2)
@@ -188,7 +191,8 @@ def split_folds(
 
     The sizes of the parts differ by at most one. A part holds about ten samples, because Kendall's tau on few
     samples is mostly noise. With few samples, there are three parts of two or more samples, or two parts.
-    With fewer than four samples, the result is empty.
+    From 100 samples on, there are at most five parts, which hold twenty samples or more; ten parts would take
+    twice as long. With fewer than four samples, the result is empty.
 
     Args:
         count: Number of samples.
@@ -203,7 +207,8 @@ def split_folds(
         >>> [len(part) for part in split_folds(20, folds=10, seed=0)]
         [7, 7, 6]
     """
-    parts = min(folds, max(3, count // 10), count // 2)
+    most = min(folds, 5) if count >= MANY else folds
+    parts = min(most, max(3, count // 10), count // 2)
     if parts < 2:
         return []
     rng = np.random.default_rng(seed)

@@ -46,14 +46,6 @@ def test_a_candidate_without_gain_is_not_chosen() -> None:
     assert choose_gains(front, np.array([[0.5, 0.5], [0.05, 0.5], [2.0, 0.0]]), np.ones(2), 3).tolist() == [1]
 
 
-def test_neighbours_of_a_chosen_candidate_are_not_chosen_with_it() -> None:
-    points = np.array([[0.2, 0.5], [0.1, 0.6], [0.6, 0.1]])
-    genomes = np.array([[0, 0, 0], [0, 0, 1], [1, 1, 0]])
-    front, reference = np.ones((1, 2)), np.ones(2)
-    assert choose_gains(front, points, reference, 3).tolist() == [0, 2, 1]
-    assert choose_gains(front, points, reference, 3, genomes).tolist() == [0, 2]
-
-
 def test_a_contribution_is_what_the_front_would_lose() -> None:
     front = np.array([[0.0, 10.0], [1.0, 4.0], [2.0, 3.0], [5.0, 0.0]])
     added = contributions(front)

@@ -214,8 +214,8 @@ def test_constant_values_choose_the_first() -> None:
         (40, 4),
         (54, 5),
         (99, 9),
-        (100, 10),
-        (2000, 10),
+        (100, 5),
+        (2000, 5),
     ],
 )
 def test_folds_are_a_partition(count: int, expected: int) -> None:
