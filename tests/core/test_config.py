@@ -180,7 +180,7 @@ def test_an_unknown_setting_lists_its_neighbours():
     assert refusal({"search": {"foo": 1}}) == (
         "search.foo: unknown setting, from --set. Allowed: search.initial, search.iterations, "
         "search.per_iteration, search.max_evals, search.max_epochs, search.time_limit, search.patience, "
-        "search.min_gain, search.results, search.cut."
+        "search.min_gain, search.results, search.compare, search.cut."
     )
 
 

@@ -43,7 +43,7 @@ LIMIT = 600
 LONG = ("best", "paper", "paper-code")
 """Presets that take hours, as their pages say."""
 
-OWN_FILES = re.compile(r"\w+\.yaml|my-board\.toml|\w+\.safetensors|path/to/ofa|runs/first$|sqlite:///")
+OWN_FILES = re.compile(r"\w+\.yaml|\w+\.safetensors|path/to/ofa|runs/first$|sqlite:///")
 """Files that only the reader has; of a line with such a file, the settings alone are checked."""
 
 
@@ -98,12 +98,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     series = rng.normal(size=(80, 3, 40)).astype(np.float32)
     np.savez(folder / "epilepsy.npz", X=series, y=np.arange(80) % 4)
     (folder / "my-settings.toml").write_text("seed = 3\n")
-    page = (ROOT / "docs" / "howto" / "supernets.md").read_text()
-    for name, pattern in (
-        ("nets.py", r"```python\n(from torch.*?)```"),
-        ("authors.toml", r"```toml\n(.*?)```"),
+    for name, page, pattern in (
+        ("nets.py", "supernets", r"```python\n(from torch.*?)```"),
+        ("authors.toml", "supernets", r"```toml\n(.*?)```"),
+        ("my-board.toml", "microcontroller", r"```toml\n(.*?)```"),
     ):
-        (folder / name).write_text(re.findall(pattern, page, re.DOTALL)[0])
+        text = (ROOT / "docs" / "howto" / f"{page}.md").read_text()
+        (folder / name).write_text(re.findall(pattern, text, re.DOTALL)[0])
     return folder
 
 
