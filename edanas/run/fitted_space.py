@@ -18,19 +18,19 @@ _INTEGER_FILES = ("litert", "litert-int8")
 """Exporters for microcontrollers that refuse some activations."""
 
 
-def for_microcontroller(settings: Settings) -> bool:
+def for_microcontroller(registry: Registry, settings: Settings) -> bool:
     """Return whether a run is for a microcontroller.
 
     It has limits of RAM or flash or a device, is judged in 8-bit integers, or writes `.tflite` files.
     """
     quantized = bool(settings.evaluation.options.get("quantized"))
     files = any(each.name in _INTEGER_FILES for each in settings.exports)
-    return any(_memory(settings)) or quantized or files
+    return any(_memory(registry, settings)) or quantized or files
 
 
 def changes_for_memory(registry: Registry, settings: Settings, images: Survey) -> dict[str, Any]:
     """Return the changes of the settings that limits of RAM and flash demand."""
-    supernet, (ram, flash) = settings.supernet, _memory(settings)
+    supernet, (ram, flash) = settings.supernet, _memory(registry, settings)
     if supernet.name not in SPEED or not (ram or flash):
         return {}
     task = Task(1 if images.grey else 3, images.classes)
@@ -38,7 +38,7 @@ def changes_for_memory(registry: Registry, settings: Settings, images: Survey) -
         return settings_for_memory(_builder(registry, supernet), supernet.options, task, ram, flash)
 
 
-def _memory(settings: Settings) -> tuple[float, float]:
+def _memory(registry: Registry, settings: Settings) -> tuple[float, float]:
     """Return the limits of RAM and of flash in bytes; 0 = none.
 
     They are those of the run, of its device and of its constraints; of several, the smallest holds.
@@ -48,7 +48,8 @@ def _memory(settings: Settings) -> tuple[float, float]:
     for options in (each.options for each in bounds if each.name == "bound"):
         name = options.get("of")
         if isinstance(name, str) and name in most:
-            most[name] = min(most[name], options.get("at_most") or math.inf)
+            limit = registry.check("constraint", "bound", options).get("at_most")
+            most[name] = min(most[name], limit or math.inf)
     ram, flash = (0.0 if math.isinf(limit) else limit for limit in most.values())
     return ram, flash
 
@@ -63,7 +64,7 @@ def changes_for_time(registry: Registry, settings: Settings, images: Survey) -> 
     if supernet.name not in SPEED:
         return {}
     speed, build = SPEED[supernet.name] * threads_of(settings), _builder(registry, supernet)
-    task, limits = Task(1 if images.grey else 3, images.classes), _memory(settings)
+    task, limits = Task(1 if images.grey else 3, images.classes), _memory(registry, settings)
     with blamed(registry):
         return settings_for_time(
             build,

@@ -116,7 +116,7 @@ def layered_settings(
         elif images.length:
             suited = series_settings(images, split, only_lengths=preset not in ADAPTED)
         else:
-            small = for_microcontroller(settings)
+            small = for_microcontroller(registry, settings)
             suited = for_supernet(
                 auto_settings(images, split), settings.supernet.name, images, microcontroller=small
             )

@@ -71,7 +71,13 @@ def test_an_unknown_device_is_an_error_before_any_network(registry, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "limits", [{"max_flash": "60k"}, {"device_profile": "small.toml"}, {"constraints": ["flash <= 60k"]}]
+    "limits",
+    [
+        {"max_flash": "60k"},
+        {"device_profile": "small.toml"},
+        {"constraints": ["flash <= 60k"]},
+        {"constraints": [{"name": "bound", "of": "flash", "at_most": 60_000}]},
+    ],
 )
 def test_limits_narrow_the_space_of_a_folder_unless_it_is_set(registry, tmp_path, monkeypatch, limits):
     profile = (
@@ -95,6 +101,16 @@ def test_limits_narrow_the_space_of_a_folder_unless_it_is_set(registry, tmp_path
     assert sum("supernet has the widths" in sentence for sentence in spoken) == 1
     changes = {"supernet.widths": [0.5], "supernet.resolutions": [8]}
     assert effective(changes, settings) == {"supernet.widths": [0.5]}
+
+
+def test_a_limit_of_a_folder_that_is_no_number_is_an_error(registry, tmp_path):
+    for name in ("a", "b"):
+        for number in range(8):
+            save(tmp_path / name / f"{number}.png", (24, 24), "RGB", number)
+    bound = {"name": "bound", "of": "flash", "at_most": "60k"}
+    layer = {"data": str(tmp_path), "plugin": "resnet-sm", "preset": "auto", "constraints": [bound]}
+    with pytest.raises(ConfigError, match=r"^constraints\.at_most: '60k': expected a number"):
+        layered_settings(registry, [("the arguments", layer)])
 
 
 def test_of_a_limit_and_the_memory_of_a_device_the_smaller_holds():
