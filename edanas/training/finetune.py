@@ -1,5 +1,6 @@
 """Training of one early-exit network: a candidate of a search in `finetune` mode, or a result of a run."""
 
+import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from edanas.training.distillation import Teacher, mixed_targets, stored_probabil
 from edanas.training.finite_steps import FiniteSteps
 from edanas.training.pace import Pace
 from edanas.training.phase_plan import PhasePlan
-from edanas.training.precision import compute_precision, resolve_precision
+from edanas.training.precision import AUTO, compute_precision, faster_precision
 from edanas.training.schedule import Schedule
 from edanas.training.steps import (
     Batches,
@@ -86,7 +87,7 @@ def finetune(
     plan = PhasePlan(scheme.phases(every))
     schedule = Schedule(settings.steps or settings.epochs * len(batches))
     network.to(memory_format=torch.channels_last)
-    precision = resolve_precision(settings.precision, device)
+    precision = _precision(network, settings, batches, plan.phases[0])
     average = WeightAverage(network, settings.ema)
     finite = FiniteSteps("the network", trained, settings, len(batches))
     run, smoothing = partial(_logits, network, precision), settings.label_smoothing
@@ -167,6 +168,20 @@ def _logits(network: ExitNetwork, precision: str, images: torch.Tensor, phase: P
         logits = [each.float() for each in network.prepared_logits(images, phase)]
     every = (*network.points, network.last_point)
     return network.inference.corrected_for_training(logits, [every[index] for index in phase.exits])
+
+
+def _precision(network: ExitNetwork, settings: TrainingSettings, batches: Batches, phase: Phase) -> str:
+    """Return the precision of a training; `auto` is the one that makes the passes of a step fastest."""
+    if settings.precision != AUTO or not settings.trains:
+        return settings.precision
+    with torch.random.fork_rng(devices=[batches.device] if batches.device.type == "cuda" else []):
+        images, _ = next(batches.epoch(torch.Generator().manual_seed(0)))
+        trial = copy.deepcopy(network).train()
+
+        def passes(precision: str) -> None:
+            torch.stack(_logits(trial, precision, images, phase)).square().mean().backward()  # type: ignore[no-untyped-call]
+
+        return faster_precision(passes, batches.device)
 
 
 def _set_modes(network: nn.Module, parts: list[ExitPart], phase: Phase) -> None:

@@ -24,7 +24,7 @@ from edanas.core.types import DataParts
 from edanas.training.checkpoint import Checkpoint
 from edanas.training.finite_steps import FiniteSteps
 from edanas.training.pace import Pace
-from edanas.training.precision import AUTO, BF16, FP32
+from edanas.training.precision import AUTO, BF16, CLEARLY_FASTER, FP32
 from edanas.training.ranks import ALONE
 from edanas.training.schedule import Schedule, TimeSlice, TrainingSpeed
 from edanas.training.steps import Batches, derive_seed, make_optimizer
@@ -35,10 +35,6 @@ SAVE_EVERY = 60.0
 
 WARM_UP_STEPS, TRIAL_STEPS = 2, 3
 """Numbers of untimed and of timed steps in a speed measurement; the untimed steps run first."""
-
-CLEARLY_FASTER = 0.95
-"""Time of a step in bfloat16, as a share of the time in float32, below which `auto` chooses bfloat16."""
-
 
 TRIAL_SHARE = 0.02
 """Share of a time limit after which a speed measurement ends."""

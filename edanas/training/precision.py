@@ -1,14 +1,19 @@
 """Precision of the computations of a training: float32 or bfloat16."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 
+from edanas.core.machine import clock
 from edanas.training.fast_operators import FastOperators
 
 AUTO, FP32, BF16 = "auto", "fp32", "bf16"
 """Values of the setting `training.precision`."""
+
+CLEARLY_FASTER = 0.95
+"""Time of a step in bfloat16, as a share of the time in float32, below which `auto` chooses bfloat16."""
 
 
 @contextmanager
@@ -35,19 +40,18 @@ def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """Return `fp32` or `bf16`, with `auto` resolved for a device.
+def faster_precision(passes: Callable[[str], None], device: torch.device) -> str:
+    """Return `bf16` if a function is clearly faster in it than in `fp32`, otherwise `fp32`.
 
-    `auto` means `bf16` on GPUs with hardware for bfloat16, and `fp32` on other devices.
+    The two are measured in turn, three times, each by its fastest call.
 
     Args:
-        precision: `auto`, `fp32` or `bf16`.
-        device: Device of the training.
-
-    Example:
-        >>> resolve_precision(AUTO, torch.device("cpu"))
-        'fp32'
+        passes: Makes one pass through a network in a given precision.
+        device: Device of the network.
     """
-    if precision != AUTO:
-        return precision
-    return BF16 if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else FP32
+    now, seconds = clock(device), {FP32: math.inf, BF16: math.inf}
+    for precision in (FP32, BF16) * 3:
+        start = now()
+        passes(precision)
+        seconds[precision] = min(seconds[precision], now() - start)
+    return BF16 if seconds[BF16] < CLEARLY_FASTER * seconds[FP32] else FP32

@@ -51,6 +51,18 @@ def train(network, settings=PLAIN, data=None, seed=0, scheme=None, bar=None, rec
     return network
 
 
+@pytest.mark.parametrize("chosen", ["fp32", "bf16"])
+def test_the_choice_of_the_faster_precision_changes_nothing_else(chosen, monkeypatch):
+    def choose(passes, device):
+        passes("bf16")
+        passes("fp32")
+        return chosen
+
+    monkeypatch.setattr("edanas.training.finetune.faster_precision", choose)
+    by_choice = train(make(), replace(PLAIN, precision="auto"))
+    assert equal_states(by_choice, train(make(), replace(PLAIN, precision=chosen)))
+
+
 @torch.no_grad()
 def exit_losses(network):
     """Cross-entropy of each exit on the train part, with the batches' own statistics."""

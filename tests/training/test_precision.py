@@ -8,7 +8,7 @@ from torch import nn
 
 from edanas.core.progress import Silent
 from edanas.training.depthwise import has_bfloat16
-from edanas.training.precision import compute_precision, resolve_precision
+from edanas.training.precision import compute_precision, faster_precision
 
 
 def test_only_slow_operators_stay_in_float32_on_a_cpu():
@@ -25,9 +25,18 @@ def test_only_slow_operators_stay_in_float32_on_a_cpu():
         assert point(images).dtype == torch.float32
 
 
-def test_auto_without_measurement_is_float32_on_a_cpu():
-    assert resolve_precision("auto", CPU) == "fp32"
-    assert resolve_precision("bf16", CPU) == "bf16"
+@pytest.mark.parametrize(
+    ("in_fp32", "in_bf16", "expected"),
+    [([9, 5, 5], [9, 4, 4], "bf16"), ([2, 2, 2], [4, 3, 3], "fp32"), ([2, 2, 2], [1.95, 3, 3], "fp32")],
+)
+def test_the_fastest_pass_of_each_precision_counts(in_fp32, in_bf16, expected, monkeypatch):
+    now, seconds = [0.0], {"fp32": iter(in_fp32), "bf16": iter(in_bf16)}
+    monkeypatch.setattr("edanas.training.precision.clock", lambda device: lambda: now[0])
+
+    def passes(precision):
+        now[0] += next(seconds[precision])
+
+    assert faster_precision(passes, CPU) == expected
 
 
 @pytest.mark.parametrize("precision", ["bf16", "auto"])

@@ -99,7 +99,7 @@ class TrainingSettings:
     )
     precision: str = setting(
         "Number format: `fp32`; `bf16` for matrix products and convolutions, on CPUs with support for it; or "
-        "`auto`, the faster of both as measured when the supernet's training starts. With `auto`, weights "
+        "`auto`, the faster of both as measured when the training starts. With `auto`, weights "
         "may differ from run to run.",
         "fp32",
         choices=("auto", "fp32", "bf16"),
