@@ -40,7 +40,7 @@ def compute_precision(precision: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def faster_precision(passes: Callable[[str], None], device: torch.device) -> str:
+def faster_precision(passes: Callable[[str], object], device: torch.device) -> str:
     """Return `bf16` if a function is clearly faster in it than in `fp32`, otherwise `fp32`.
 
     The two are measured in turn, three times, each by its fastest call.
