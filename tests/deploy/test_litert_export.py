@@ -13,6 +13,7 @@ import torch
 from exported_nets import PLACED, images, network, plain, samples, unsized_network
 from series_networks import series_network, series_parts
 from small_runs import parts
+from torch import nn
 
 from edanas.core.errors import ExportError
 from edanas.core.types import ImageSet
@@ -115,6 +116,18 @@ def test_every_rule_and_criterion_decides_alike(rule, criterion, tmp_path):
     paths, check = export_checked(exporter_of("litert"), decided, tmp_path / "net", images())
     assert check.same + check.rounded == len(images())
     assert paths
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_cells_of_heads_may_overlap(name, tmp_path):
+    pooled = copy.deepcopy(network())
+    cells = nn.AdaptiveMaxPool2d((3, 2)), nn.AdaptiveAvgPool2d((2, 3))
+    pooled.heads["1"] = nn.Sequential(*cells, nn.Flatten(), nn.LazyLinear(10))
+    pooled(images())
+    with torch.no_grad():
+        pooled.heads["1"][-1].weight.mul_(20.0)  # so that the labels are no ties, which rounding decides
+    _, check = export_checked(exporter_of(name), pooled, tmp_path / "net", images())
+    assert check.same > 0.6 * len(images())
 
 
 def test_a_learned_criterion_is_refused_by_name(tmp_path):

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from edanas.core.errors import ExportError
+from edanas.deploy.c_code.windows import adaptive_windows
 from edanas.deploy.int8.fusing import fused
 from edanas.deploy.int8.layers import UNIT, Bounds, Layer, LayerGraph, Weights
 
@@ -309,21 +310,41 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._layer("mean", pooled, x)
         self._layer("reshape", result, pooled)
 
-    def on_adaptive_avg_pool2d(self, result: Any, x: Any, size: Any) -> None:
-        kernel = self._cells(x, size)
+    def on_adaptive_avg_pool2d(self, result: Any, x: Any, _: Any) -> None:
         if tuple(result.shape[-2:]) == (1, 1):
             self._layer("mean", result, x)
         else:
-            self._pool("avgpool", result, x, kernel, kernel)
+            self._cells("avgpool", result, x)
 
-    def on_adaptive_max_pool2d(self, result: Any, x: Any, size: Any) -> None:
-        kernel = self._cells(x, size)
-        self._pool("maxpool", result[0], x, kernel, kernel)
+    def on_adaptive_max_pool2d(self, result: Any, x: Any, _: Any) -> None:
+        self._cells("maxpool", result[0], x)
 
-    def _cells(self, x: torch.Tensor, size: Any) -> tuple[int, int]:
-        if any(side % cells for side, cells in zip(x.shape[-2:], size, strict=True)):
-            raise self._refusal(f"adaptive pooling from {tuple(x.shape[-2:])} to {tuple(size)} pixels")
-        return x.shape[-2] // size[0], x.shape[-1] // size[1]
+    def _cells(self, kind: str, result: torch.Tensor, x: torch.Tensor) -> None:
+        """Record adaptive pooling; if windows overlap, as pooling of each row and each column of cells."""
+        before, after = x.shape[-2:], result.shape[-2:]
+        if not any(side % cells for side, cells in zip(before, after, strict=True)):
+            self._pool(kind, result, x, tuple(map(int.__floordiv__, before, after)), ())
+            return
+        rows = x if before[0] == after[0] else self._strips(kind, x, -2, after[0])
+        if before[1] == after[1]:
+            self._alias(rows, result)
+        else:
+            self._alias(self._strips(kind, rows, -1, after[1]), result)
+
+    def _strips(self, kind: str, x: torch.Tensor, axis: int, cells: int) -> torch.Tensor:
+        """Record pooling of each window along one axis, and return the joined strips."""
+        strips = []
+        for start, stop, size in adaptive_windows(x.shape[axis], cells):
+            part, strip = x.narrow(axis, start, size), x.narrow(axis, start, 1).clone()
+            self._alive += [part, strip]
+            self.on_slice(part, x, axis, start, stop)
+            kernel = (size, 1) if axis == -2 else (1, size)
+            self._pool(kind, strip, part, kernel, ())
+            strips.append(strip)
+        joined = torch.cat(strips, axis)
+        self._alive.append(joined)
+        self.on_cat(joined, strips, axis)
+        return joined
 
     def on_avg_pool2d(
         self, result: Any, x: Any, kernel: Any, stride: Any = (), padding: Any = 0, ceil: bool = False,  # noqa: FBT001, FBT002
