@@ -266,6 +266,11 @@ class CascadeStage(nn.Module):
         self.in_channels = in_channels
         self.first = first
 
+    @property
+    def image_network(self) -> nn.Module:
+        """The network; see `StagedBackbone`."""
+        return self.network
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the images in `features` with the logits of the network on these images."""
         width = features.shape[3]

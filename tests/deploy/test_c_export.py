@@ -24,6 +24,7 @@ from edanas.deploy.c_code.decision import ONE, decisions_of, log2
 from edanas.deploy.c_code.network import quantised
 from edanas.deploy.c_export import CExporter
 from edanas.deploy.export_check import export_checked
+from edanas.exits.classifiers import CarriedLogits
 from edanas.exits.criteria import Entropy, MaxProbability, Patience, ScoreMargin
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
@@ -52,11 +53,13 @@ def test_the_program_equals_the_reference_on_200_images(tmp_path: Path) -> None:
     assert equal_rows(integers, digits(200), tmp_path).min() > 20
 
 
-def provider_network(registry: Registry, name: str, folder: Path) -> EENN:
-    provider = registry.create("supernet provider", name, SMALL[name])
+def provider_network(registry: Registry, name: str, folder: Path, **options: str) -> EENN:
+    options = {**SMALL[name], **options}
+    provider = registry.create("supernet provider", name, options)
     space = SearchSpace(provider.variables(), "continuous", provider.exit_points)
-    bench = workbench(folder, supernet={"name": name, **SMALL[name]})
-    bench = replace(bench, provider=provider, space=space)
+    bench = workbench(folder, supernet={"name": name, **options})
+    classifier = CarriedLogits() if provider.passes == "logits" else bench.classifier
+    bench = replace(bench, provider=provider, space=space, classifier=classifier)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         staged = provider.build(space.largest(), bench.parts.task)
@@ -69,13 +72,36 @@ def provider_network(registry: Registry, name: str, folder: Path) -> EENN:
 
 
 @needs_gcc
-@pytest.mark.parametrize("name", ["ofa-proxyless", "ofa-resnet50", "elastic-resnet", "timm", "module"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("ofa-proxyless", {}),
+        ("ofa-resnet50", {}),
+        ("elastic-resnet", {"downsampling": "pooled", "activation": "gelu"}),
+        ("timm", {}),
+        ("module", {}),
+    ],
+)
 def test_networks_of_other_supernets_equal_the_reference(
-    name: str, registry: Registry, tmp_path: Path
+    name: str, options: dict[str, str], registry: Registry, tmp_path: Path
 ) -> None:
-    network = provider_network(registry, name, tmp_path)
+    network = provider_network(registry, name, tmp_path, **options)
     pixels = parts().train.images[:24]
     equal_rows(in_integers(network, pixels), pixels, tmp_path)
+
+
+@needs_gcc
+def test_each_network_of_a_cascade_reads_the_image(registry: Registry, tmp_path: Path) -> None:
+    network = provider_network(registry, "cascade", tmp_path)
+    apply_temperatures(network, (2.0, 1.0))
+    pixels = parts().train.images[:24]
+    integers = in_integers(network, pixels)
+    assert equal_rows(integers, pixels, tmp_path).min() > 5
+    assert integers.segments[0].output is integers.segments[1].output is integers.pixels.output
+    exact = network.answering_logits(pixels)
+    for own, logits in zip(integers.logits(pixels.numpy()), exact, strict=True):
+        error = own / 256 - logits.detach().numpy()
+        assert np.sqrt(np.square(error).mean()) < 0.5 * float(logits.detach().std())
 
 
 class Layers(nn.Module):

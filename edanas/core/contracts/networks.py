@@ -28,6 +28,9 @@ class StagedBackbone(nn.Module):
     Stages for padded series append a mask to their features; see `SupernetProvider.masked`. A module that
     does so has an attribute `masked`. Set to false, the stage takes series without padding and appends none.
 
+    A stage may be a network that reads the image, whose logits are the last numbers of the features. It has
+    an attribute `image_network`: the module from images to logits.
+
     Example:
         >>> backbone = StagedBackbone([nn.Flatten()], nn.Linear(12, 10), resolution=2)
         >>> backbone(torch.zeros(5, 3, 2, 2)).shape

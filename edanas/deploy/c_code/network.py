@@ -182,9 +182,13 @@ def quantised(network: ExitNetwork, images: torch.Tensor) -> IntNetwork:
         stages = list(segment.body.stages)[number == 1 :]  # type: ignore[arg-type]
         if network.padded:
             unmasked(stages)
-        body = _read(nn.Sequential(*stages), batches[0], f"b{number}", stage)
-        batches = [observe(body, batch, observations) for batch in batches]
         network_head: nn.Module = segment.head.head  # type: ignore[assignment]
+        stage += len(stages)
+        if (member := getattr(stages[-1], "image_network", None)) is not None:
+            # A network of a cascade reads the image, which stays in the arena; see `StagedBackbone`.
+            stages, network_head = [], nn.Sequential(member, network_head)
+        body = _read(nn.Sequential(*stages), batches[0], f"b{number}", stage - len(stages))
+        batches = [observe(body, batch, observations) for batch in batches]
         inputs = [with_mask(batch) for batch in batches] if network.padded else batches
         head = _read(network_head, inputs[0], f"h{number}", _head_name(segment, network))
         head = without_mask(head) if network.padded else head
@@ -198,7 +202,7 @@ def quantised(network: ExitNetwork, images: torch.Tensor) -> IntNetwork:
         head_layers, _ = quantised_part(head, observations, output, head=True)
         macs = segment.body_macs + segment.head_macs
         results.append(IntSegment(segment.exit, tuple(layers), tuple(head_layers), output, macs))
-        source, stage = output, stage + len(stages)
+        source = output
     assert pixels is not None  # noqa: S101 - for the type checker
     return IntNetwork(pixels, tuple(results), decisions, network.classes, network.exit_points)
 

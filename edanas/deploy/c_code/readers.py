@@ -168,11 +168,13 @@ class _Reader:
     def _read_slice(self, node: fx.Node, args: dict[str, Any], tensors: Sequence[fx.Node]) -> None:
         """Read a slice of the first channels, whose reader then has weights of 0 for the other channels."""
         (source,) = tensors
+        if _value(node).shape == _value(source).shape:
+            self._same(node, source)
+            return
         if args["dim"] != 1 or args["start"] or args["step"] != 1 or source in self._flat:
             raise self._refusal(node, "a slice of other numbers than the first channels")
         self._results[node] = self._results[source]
-        if _value(node).shape != _value(source).shape:
-            self._first.add(node)
+        self._first.add(node)
 
     def _all_channels(self, weight: Floats, source: fx.Node) -> Floats:
         """Return weights (O, I, ...) with weights of 0 for the channels that a slice leaves out."""
