@@ -68,9 +68,11 @@ def _estimates(row: ResultRow) -> str:
     device = row.device
     if not device:
         return ""
-    energy = f" and {device['energy_mj']:.3g} mJ" if "energy_mj" in device else ""
-    by_exit = [f"{each:.3g}" for each in device["exit_latency_ms"] if each is not None]
-    return (
-        f", estimated {device['latency_ms']:.3g} ms{energy} on average on {device['profile']} (by exit: "
-        f"{', '.join(by_exit)} ms)"
+    by_exit = " and ".join(
+        f"{', '.join(f'{each:.3g}' for each in device[key] if each is not None)} {unit}"
+        for key, unit in (("exit_latency_ms", "ms"), ("exit_energy_mj", "mJ"))
+        if key in device
     )
+    energy = f" and {device['energy_mj']:.3g} mJ" if "energy_mj" in device else ""
+    mean = f"{device['latency_ms']:.3g} ms{energy} on average on {device['profile']}"
+    return f", estimated {mean} (by exit: {by_exit})"
