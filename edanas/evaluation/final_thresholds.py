@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edanas.core.contracts import ExitNetwork, ThresholdSetter
@@ -18,7 +19,7 @@ from edanas.model.profiling import collect_profile
 from edanas.model.temperature import apply_temperatures
 from edanas.model.trimming import trimmed_network
 from edanas.thresholds.agreement import AGREE
-from edanas.thresholds.budgets import Budget, loose_budget_text
+from edanas.thresholds.budgets import Budget, loose_budget_text, unreachable_budget_message
 from edanas.thresholds.schemes import exit_costs
 from edanas.thresholds.stream_budget import HOLD
 from edanas.thresholds.trimming import trim_on_samples
@@ -163,3 +164,22 @@ class FinalThresholds:
         if not self.setter.fixed and self.limits.violation(candidate, searched) < violation:
             network.scheme, reset = candidate.scheme, searched
         return replace(state, calibration=reset), profile
+
+
+def budget_shortfall(workbench: Workbench, setter: ThresholdSetter, candidates: Sequence[Candidate]) -> str:
+    """Return a message if no thresholds of any candidate can keep the budget of a threshold setter.
+
+    The text is empty if a candidate can keep it, has no exits and so no thresholds, or if there is no budget.
+
+    Args:
+        workbench: The run's objects and data.
+        setter: The threshold setter of the results.
+        candidates: The candidates. The message names the cost of the one whose first exit is the cheapest.
+    """
+    placed = [(each.backbone, each.scheme.placed) for each in candidates]
+    if math.isinf(setter.max_macs) or not placed or not all(points for _, points in placed):
+        return ""
+    costs = [(exit_costs(workbench.anatomy_of(*each).costs, each[1]), each[1]) for each in placed]
+    cheapest = min(costs, key=lambda each: float(each[0][0]))
+    message = unreachable_budget_message(Budget("max_macs", setter.max_macs), *cheapest)
+    return f"final_thresholds.{message}" if message else ""

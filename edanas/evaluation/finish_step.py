@@ -10,7 +10,7 @@ import torch
 
 from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, ExitNetwork, Exporter, ThresholdSetter
-from edanas.core.errors import DISK_FULL, ExportError, RunError
+from edanas.core.errors import DISK_FULL, CandidateError, ExportError, RunError
 from edanas.core.feasible import Feasibility
 from edanas.core.progress import Bar, Progress, RecordedLines, Silent
 from edanas.core.result_row import ResultRow
@@ -21,7 +21,7 @@ from edanas.evaluation.class_figures import class_figures
 from edanas.evaluation.device_figures import estimates, memory_figures
 from edanas.evaluation.disagreement import disagreement
 from edanas.evaluation.examples import write_examples
-from edanas.evaluation.final_thresholds import FinalThresholds
+from edanas.evaluation.final_thresholds import FinalThresholds, budget_shortfall
 from edanas.evaluation.judging import judge
 from edanas.evaluation.quantised import deliverable, quantised, train_in_integers
 from edanas.evaluation.workbench import Workbench
@@ -140,6 +140,8 @@ class FinishStep:
             self._has_prepared = True
         bench, settings = self.workbench, self.workbench.settings.finetune
         candidate, pace = order.candidate, order.pace
+        if message := budget_shortfall(bench, self.setter, [candidate]):
+            raise CandidateError(message)
         network = self.evaluator.network(candidate)
         if pace and self.evaluator.quantized and self.evaluator.quantized_epochs:
             pace.limit *= _FLOAT_TIME

@@ -14,6 +14,7 @@ from edanas.core.machine import user_path
 from edanas.core.progress import Progress
 from edanas.core.result_row import ResultRow
 from edanas.core.types import Candidate, Evaluation, SelectionScheme
+from edanas.evaluation.final_thresholds import budget_shortfall
 from edanas.evaluation.finish_time import FinishTime
 from edanas.evaluation.own_backbones import own_backbones, with_own_backbones
 from edanas.evaluation.result_choice import choose_results
@@ -133,6 +134,11 @@ def finish_results(
         raise InfeasibleError(_infeasible_message(pool, composition))
     chosen = choose_results(pool, objectives, counts[0])
     candidates = [e.candidate for e in chosen]
+    if message := budget_shortfall(workbench, composition.setter, candidates):
+        raise RunError(
+            f"{message}, in the cheapest result. The results of the search are kept in {workbench.folder}; "
+            "raise the budget, then run the same command again"
+        )
     drops = _accuracy_drops(chosen)
     singles = []
     if workbench.settings.search.compare:

@@ -2,6 +2,8 @@
 
 from edanas.core.contracts import ThresholdSetter
 from edanas.core.errors import ConfigError
+from edanas.core.types import Candidate, SelectionScheme
+from edanas.evaluation.final_thresholds import budget_shortfall
 from edanas.evaluation.workbench import Workbench
 from edanas.plugins.registry import Registry
 
@@ -16,7 +18,8 @@ def check_setter(registry: Registry, workbench: Workbench, setter: ThresholdSett
 
     Raises:
         ConfigError: The setter needs a criterion that assigns samples to exits, or more calibration
-            samples. Or it guarantees a loss on samples to which criterion or inference rule are fitted.
+            samples. Or it guarantees a loss on samples to which criterion or inference rule are fitted. Or
+            its budget is below the cheapest exit of the smallest network.
     """
     settings = workbench.settings
     name = settings.final_thresholds.name
@@ -43,3 +46,18 @@ def check_setter(registry: Registry, workbench: Workbench, setter: ThresholdSett
             f"final_thresholds: found {len(part):,} calibration samples; '{name}' with these options needs "
             f"{setter.least_samples:,} or more; enlarge split.calibration, or loosen the options"
         )
+    if message := budget_shortfall(workbench, setter, _smallest(workbench)):
+        raise ConfigError(f"{message}, in the smallest network of the search space")
+
+
+def _smallest(workbench: Workbench) -> list[Candidate]:
+    """Return the smallest network of the search space with one exit, for each place that the space allows."""
+    space = workbench.space.whole()
+    thresholds = space.variables[space.backbone_dimensions :]
+    points = [
+        point
+        for point in range(space.exit_points)
+        if not thresholds or any(choice is not None for choice in thresholds[point].choices)
+    ]
+    schemes = (tuple(0.5 if at == point else None for at in range(space.exit_points)) for point in points)
+    return [Candidate(space.smallest(), SelectionScheme(scheme)) for scheme in schemes]

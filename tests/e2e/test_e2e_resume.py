@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from plugin_packages import installed_registry
-from tiny_runs import Edanas, draw, recorded, result_of
+from tiny_runs import Edanas, draw, recorded, refused, result_of
 
 from edanas.core.config import resolve
 from edanas.core.types import Task
+from edanas.run import setter_check
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -119,12 +120,20 @@ def test_a_larger_budget_resumes_to_the_same_result(
 
 
 def test_an_impossible_budget_of_thresholds_does_not_lose_the_search(
-    edanas: Edanas, arguments: tuple[str, ...], reference: Path, tmp_path: Path
+    edanas: Edanas,
+    arguments: tuple[str, ...],
+    reference: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, budget = tmp_path / "run", ["--set", "final_thresholds.name=budget", "--set"]
-    output = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1K")
-    assert output.code == 2
-    assert "max_macs: found 1k MACs; possible on these samples: " in output.err
+    impossible = (*arguments, "--out", out, *budget, "final_thresholds.max_macs=1K")
+    refused(edanas(*impossible), "max_macs: found 1k MACs; possible with ", "smallest network of the search")
+    assert not out.exists()
+    with monkeypatch.context() as patched:  # as if all results were larger than the smallest network
+        patched.setattr(setter_check, "_smallest", lambda _: [])
+        refused(edanas(*impossible), "max_macs: found 1k MACs; possible with ", ", in the cheapest result. ")
+    assert not list((out / "models").glob("*"))
     output = edanas(*arguments, "--out", out, *budget, "final_thresholds.max_macs=1G")
     assert output.code == 0, output.err
     assert recorded(out) == recorded(reference)

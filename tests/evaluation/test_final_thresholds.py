@@ -8,9 +8,10 @@ from small_runs import RecordedBars, parts
 import edanas
 from edanas.core.contracts import ThresholdChoice, ThresholdSetter
 from edanas.core.errors import CandidateError
-from edanas.core.types import SelectionScheme
+from edanas.core.types import Candidate, SelectionScheme
+from edanas.evaluation.final_thresholds import budget_shortfall
 from edanas.thresholds.schemes import exit_costs
-from edanas.thresholds.setters import Calibrated, Dynamic
+from edanas.thresholds.setters import Budgeted, Calibrated, Dynamic
 
 
 class Fixed(ThresholdSetter):
@@ -29,6 +30,18 @@ class Fixed(ThresholdSetter):
 
 
 EARLY = candidates()[0]  # exits 1 and 3
+
+
+def test_the_cheapest_first_exit_decides_on_a_budget(finisher):
+    bench = finisher().workbench
+    chosen = [Candidate(each, EARLY.scheme) for each in (bench.space.largest(), bench.space.smallest())]
+    costs = bench.anatomy_of(chosen[1].backbone, EARLY.scheme.placed).costs
+    least = costs.stages[0] + costs.heads[0]
+    message = budget_shortfall(bench, Budgeted(max_macs=least - 1), chosen)
+    assert f"possible with the placed exits: {least / 1e3:.4g}k MACs" in message
+    assert not budget_shortfall(bench, Budgeted(max_macs=least), chosen)
+    assert not budget_shortfall(bench, Budgeted(max_macs=1), [*chosen, candidates()[1]])  # without exits
+    assert not budget_shortfall(bench, Budgeted(min_accuracy=1), chosen)
 
 
 def test_a_network_that_all_samples_leave_is_cut(finisher):

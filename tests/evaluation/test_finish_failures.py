@@ -110,6 +110,19 @@ def test_a_budget_above_the_cost_of_a_network_is_kept_and_reported_once(finisher
         assert not thresholds.loose_budget(network)
 
 
+def test_a_budget_below_the_first_exit_is_refused_before_training(finisher, monkeypatch):
+    finishing = finisher(setter=Budgeted(max_macs="1k"), exporters=[])
+    monkeypatch.setattr(network_trainer, "finetune", lambda *_: pytest.fail("a network was trained"))
+    finished, failures = finishing.finish(candidates()[:1], "Finishing", RecordedLines())
+    costs = finishing.workbench.anatomy_of(candidates()[0].backbone, (0, 2)).costs
+    least = costs.stages[0] + costs.heads[0]
+    assert finished == []
+    assert failures[0]["error"].startswith(
+        "CandidateError: final_thresholds.max_macs: found 1k MACs; possible with the placed exits: "
+        f"{least / 1e3:.4g}k MACs (all samples exit at exit 1) to "
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [

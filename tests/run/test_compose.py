@@ -339,6 +339,11 @@ RISK = {"name": "risk", "max_drop": "5%"}
         ({"criterion": "correctness"}, "criterion: found 'correctness', which is fitted"),
         ({"inference": "ztw"}, "inference: found 'ztw', which is fitted"),
         ({"final_thresholds": {"name": "eenet", "max_macs": "1M"}}, "criterion: found 'score-margin', which"),
+        (
+            {"final_thresholds": {"name": "budget", "max_macs": 1}},
+            r"final_thresholds\.max_macs: found 1 MACs; possible with the placed exits: [\d.]+k MACs .*, in "
+            "the smallest network of the search space",
+        ),
     ],
 )
 def test_a_threshold_setter_that_cannot_succeed(registry, tmp_path, table, message):
