@@ -35,8 +35,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no label smoothing": {"training.label_smoothing": 0.0},
     "label smoothing 0.2": {"training.label_smoothing": 0.2},
     "no mirroring": {"training.augment": ["shift"]},
+    "alternating mirroring": {"training.augment": ["shift", "alternating-flip"]},
     "mirroring and erasing": {"training.augment": ["shift", "flip", "erase"]},
     "mixup": {"training.augment": ["shift", "flip", "mixup"]},
+    "progressive resizing": {"training.initial_side": 0.5},
     "progressive shrinking": {"training.shrinking": True, "training.backbones": "sandwich"},
 }
 

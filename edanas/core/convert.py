@@ -32,6 +32,7 @@ class Limits:
         form: A regular expression that the whole text must match, and its description for error messages.
         length: Minimum number of items in a list, or of characters in a text.
         distinct: True if the items of a list must differ; default False.
+        apart: Items of which a list may have only one.
 
     Example:
         >>> Limits(minimum=0, below=1).range
@@ -46,6 +47,7 @@ class Limits:
     form: tuple[str, str] | None = None
     length: int = 0
     distinct: bool = False
+    apart: tuple[str, ...] = ()
 
     def hold(self, number: float) -> bool:
         """Return whether `number` is within the bounds."""
@@ -318,7 +320,8 @@ def _sequence(value: Any, annotation: Any, place: Place, limits: Limits) -> Any:
         )
     item = args[0] if args else Any
     items = [convert(v, item, place.item(i), replace(limits, length=0)) for i, v in enumerate(value)]
-    if len(items) < limits.length or (limits.distinct and any(v in items[:i] for i, v in enumerate(items))):
+    repeats = limits.distinct and any(v in items[:i] for i, v in enumerate(items))
+    if len(items) < limits.length or repeats or sum(v in limits.apart for v in items) > 1:
         raise place.error(value, describe(annotation, limits))
     return items if kind is list else tuple(items)
 
@@ -341,7 +344,8 @@ def _describe_sequence(kind: Any, args: tuple[Any, ...], limits: Limits) -> str:
         return f"a list of {len(args)}: " + ", ".join(describe(arg, limits) for arg in args)
     head = "a list" + (f" of {limits.length} or more" if limits.length else "")
     items = f", each {describe(args[0], replace(limits, length=0))}" if args else ""
-    return head + items + (", none twice" if limits.distinct else "")
+    apart = f", only one of {' and '.join(limits.apart)}" if limits.apart else ""
+    return head + items + (", none twice" if limits.distinct else "") + apart
 
 
 _LARGEST = 2**53

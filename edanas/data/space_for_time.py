@@ -7,7 +7,7 @@ from typing import Any
 
 from edanas.core.contracts import SupernetProvider
 from edanas.core.durations import duration_text
-from edanas.core.settings import TrainingSettings
+from edanas.core.settings import FLIPS, TrainingSettings
 from edanas.core.space import SearchSpace
 from edanas.core.types import Backbone, Task
 
@@ -86,7 +86,7 @@ def settings_for_time(
     alone = sorted(_single(widths, depths, choices), key=lambda each: epoch_macs(each, single))
     alone = [each for each in alone if fits({**options, **each})] or alone[:1]
     fitting = [each for each in alone if ALONE * epoch_macs(each, single) <= affordable]
-    flip = [name for name in training.augment if name == "flip"]
+    flip = [name for name in training.augment if name in FLIPS]
     return _dotted([alone[0], *fitting][-1]) | _fast(training) | {"training.augment": flip}
 
 

@@ -44,7 +44,7 @@ def attach_teacher(bench: Workbench, trainer: SandwichTraining, progress: Progre
             f"teacher_logits: found 'kept' with teacher '{settings.teacher}', which has no file; allowed: "
             "'step', or a teacher in a file"
         )
-    mirrored = "flip" in trainer.settings.augment
+    mirrored = trainer.settings.mirrors
     logits = kept_logits(teacher, path, bench.parts.train, mirrored=mirrored, progress=progress)
     share, smoothing = trainer.settings.distillation, trainer.settings.label_smoothing
     trainer.batches.targets = kept_targets(logits, trainer.batches.labels, share, smoothing)

@@ -17,7 +17,8 @@ def check_samples(
     """Check that the supernet classifies the kind of samples of the data, images or series.
 
     Raises:
-        ConfigError: It classifies the other kind, or cannot take series of unequal length.
+        ConfigError: It classifies the other kind, cannot take series of unequal length, or is to begin with
+            smaller series.
     """
     name = settings.supernet.name
     if parts.series != provider.series:
@@ -39,6 +40,11 @@ def check_samples(
         raise ConfigError(
             f"supernet.masked: found false for '{name}', but the data has series of unequal length; allowed: "
             "true, in a supernet with this option (elastic-1d)"
+        )
+    if parts.series and settings.training.initial_side < 1:
+        raise ConfigError(
+            f"training.initial_side: found {settings.training.initial_side:g}, but the data has series; "
+            "allowed: 1, since images alone are resized over a training"
         )
 
 

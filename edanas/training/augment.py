@@ -23,7 +23,12 @@ MIXED = 0.2
 """Both parameters of the Beta distribution from which mixup draws the share of an image."""
 
 
-def augment(images: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
+def augment(
+    images: torch.Tensor,
+    names: Collection[str],
+    generator: torch.Generator,
+    mirrored: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return randomly changed images of a batch.
 
     The augmentations are `shift`, `flip` (left to right), `rotate` (and a slight zoom), and `erase`, which
@@ -36,6 +41,8 @@ def augment(images: torch.Tensor, names: Collection[str], generator: torch.Gener
             `edanas.training.augment_series` describes the augmentations.
         names: Names of the augmentations to apply. Other names are ignored.
         generator: A CPU generator, so that the random numbers do not depend on the device of the images.
+        mirrored: True for each image to mirror (B,), on the CPU, without `flip` in `names`; `None`, the
+            default, mirrors none.
 
     Returns:
         The changed images (B, C, R, R), in the memory format channels-last.
@@ -47,15 +54,15 @@ def augment(images: torch.Tensor, names: Collection[str], generator: torch.Gener
         (torch.Size([2, 1, 8, 8]), 8)
     """
     if images.shape[2] == 1:
-        series = augment_series(images, names, generator)
+        series = augment_series(images, names, generator, mirrored)
         return series.contiguous(memory_format=torch.channels_last)
     count = len(images)
-    if "rotate" not in names and {"shift", "flip"} & set(names):
-        images = _shift_and_flip(images, names, generator)
-    elif "rotate" in names:
-        theta = _affine(count, names, generator).to(images.device)
+    if "rotate" in names:
+        theta = _affine(count, names, generator, mirrored).to(images.device)
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    elif mirrored is not None or {"shift", "flip"} & set(names):
+        images = _shift_and_flip(images, names, generator, mirrored)
     if "erase" in names:
         images = images * _holes(count, images.shape[-1], generator).to(images.device)
     if "spectrum" in names:
@@ -86,7 +93,9 @@ def mix(
     return blended, probabilities * share + probabilities.flip(0) * (1 - share)
 
 
-def _shift_and_flip(images: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
+def _shift_and_flip(
+    images: torch.Tensor, names: Collection[str], generator: torch.Generator, mirrored: torch.Tensor | None
+) -> torch.Tensor:
     """Shift images by whole pixels and mirror them, in one indexing operation; border pixels are repeated."""
     count, _, height, width = images.shape
     positions = [torch.arange(side).expand(count, side) for side in (height, width)]
@@ -97,14 +106,17 @@ def _shift_and_flip(images: torch.Tensor, names: Collection[str], generator: tor
             for a, s in zip(positions, share, strict=True)
         ]
     if "flip" in names:
-        mirrored = torch.randint(0, 2, (count, 1), generator=generator).bool()
-        positions[1] = torch.where(mirrored, positions[1].flip(1), positions[1])
+        mirrored = torch.randint(0, 2, (count,), generator=generator).bool()
+    if mirrored is not None:
+        positions[1] = torch.where(mirrored[:, None], positions[1].flip(1), positions[1])
     rows, columns = (a.to(images.device) for a in positions)
     samples = torch.arange(count, device=images.device)[:, None, None]
     return images.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _affine(count: int, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
+def _affine(
+    count: int, names: Collection[str], generator: torch.Generator, mirrored: torch.Tensor | None
+) -> torch.Tensor:
     """Draw affine maps (count, 2, 3) for `affine_grid`, in whose coordinates a side has length 2."""
 
     def uniform(limit: float) -> torch.Tensor:
@@ -116,6 +128,8 @@ def _affine(count: int, names: Collection[str], generator: torch.Generator) -> t
         shift_x, shift_y = uniform(2 * SHIFT), uniform(2 * SHIFT)
     if "flip" in names:
         mirror = torch.randint(0, 2, (count,), generator=generator) * 2.0 - 1
+    elif mirrored is not None:
+        mirror = 1 - 2.0 * mirrored
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     rows = [torch.stack([cos * mirror, -sin, shift_x], 1), torch.stack([sin * mirror, cos, shift_y], 1)]
     return torch.stack(rows, 1)

@@ -26,7 +26,12 @@ ERASED = 0.2
 """Length of the erased part, as a share of the length of a series without its padding."""
 
 
-def augment_series(series: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
+def augment_series(
+    series: torch.Tensor,
+    names: Collection[str],
+    generator: torch.Generator,
+    mirrored: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return randomly changed series of a batch; padding stays in its place.
 
     `shift`, `warp` (a changing pace) and `flip` (time reversed) change the times; values at the ends repeat.
@@ -38,6 +43,7 @@ def augment_series(series: torch.Tensor, names: Collection[str], generator: torc
         series: Batch of B normalised series (B, C, 1, L), float, NaN at padding.
         names: Names of the augmentations to apply. Other names are ignored.
         generator: A CPU generator, so that the random numbers do not depend on the device of the series.
+        mirrored: True for each series to reverse; see `edanas.training.augment.augment`.
 
     Example:
         >>> series = torch.arange(8.0).view(1, 1, 1, 8)
@@ -48,8 +54,8 @@ def augment_series(series: torch.Tensor, names: Collection[str], generator: torc
     """
     count, channels, _, length = series.shape
     device = series.device
-    if {"shift", "warp", "flip"} & set(names):
-        series = _moved(series, names, generator)
+    if mirrored is not None or {"shift", "warp", "flip"} & set(names):
+        series = _moved(series, names, generator, mirrored)
     if "rotate" in names and channels >= 3:
         turned = torch.einsum("bij,bjxl->bixl", _rotations(count, generator).to(device), series[:, :3])
         series = torch.cat([turned, series[:, 3:]], 1)
@@ -68,7 +74,9 @@ def augment_series(series: torch.Tensor, names: Collection[str], generator: torc
     return series
 
 
-def _moved(series: torch.Tensor, names: Collection[str], generator: torch.Generator) -> torch.Tensor:
+def _moved(
+    series: torch.Tensor, names: Collection[str], generator: torch.Generator, mirrored: torch.Tensor | None
+) -> torch.Tensor:
     """Return series read at other times, between the values linearly; padding stays."""
     count, channels, _, length = series.shape
     padded = series[:, :1].isnan()
@@ -77,8 +85,9 @@ def _moved(series: torch.Tensor, names: Collection[str], generator: torch.Genera
     if "warp" in names:
         times = _compressed(_warped(count, length, generator), last) * last
     if "flip" in names:
-        mirrored = torch.randint(0, 2, (count, 1), generator=generator).bool()
-        times = torch.where(mirrored, last - times, times)
+        mirrored = torch.randint(0, 2, (count,), generator=generator).bool()
+    if mirrored is not None:
+        times = torch.where(mirrored[:, None], last - times, times)
     if "shift" in names:
         shares = (torch.rand(count, 1, generator=generator) * 2 - 1) * SHIFT
         times = times + (shares * (last + 1)).round()

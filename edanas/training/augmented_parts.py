@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from edanas.core.preprocess import by_channel, prepare
+from edanas.core.settings import ALTERNATING
 from edanas.core.types import DataParts, ImageSet
 from edanas.training.augment import augment
 
@@ -32,6 +33,8 @@ def with_copies(parts: DataParts, copies: int, names: tuple[str, ...], seed: int
     """
     if not copies or not names:
         return parts
+    # Copies have no epochs between which they could alternate.
+    names = tuple("flip" if name == ALTERNATING else name for name in names)
     generator = torch.Generator().manual_seed(seed)
     changed: dict[str, Any] = {}
     for name in HELD_OUT:

@@ -105,7 +105,7 @@ def stored_probabilities(
     stored = (
         teacher if isinstance(teacher, StoredTeacher) else StoredTeacher(teacher, parts, device, resolution)
     )
-    return stored.probabilities(mirrored="flip" in settings.augment and settings.epochs > 1)
+    return stored.probabilities(mirrored=settings.mirrors and settings.epochs > 1)
 
 
 def mixed_targets(

@@ -82,7 +82,7 @@ def finetune(
     trained = nn.ModuleList([network, learned])
     # Listing the parameters walks over all modules, which takes as long as a small layer.
     own, trained_weights = tuple(network.parameters()), tuple(trained.parameters())
-    batches = Batches(parts, settings, network.resolution, device)
+    batches = Batches(parts, settings, network.resolution, device, seed)
     optimizer, weights = make_optimizer(trained, settings), class_weights(parts.train, settings, device)
     plan = PhasePlan(scheme.phases(every))
     schedule = Schedule(settings.steps or settings.epochs * len(batches))
@@ -103,7 +103,7 @@ def finetune(
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(derive_seed(seed, "finetune", epoch))
             generator = torch.Generator().manual_seed(derive_seed(seed, "batches", epoch))
-            for images, targets in batches.epoch(generator):
+            for images, targets in batches.epoch(generator, number=epoch):
                 if pace is not None:
                     schedule = pace.schedule(schedule, step)
                 if step >= schedule.steps:

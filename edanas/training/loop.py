@@ -76,7 +76,7 @@ class Training(ABC):
         self.weights, self.network_weights = tuple(self.trained.parameters()), tuple(network.parameters())
         self.settings, self.seed, self.save_every = settings, seed, save_every
         self.checkpoint = Checkpoint(*checkpoint)
-        self.batches = Batches(parts, settings, resolution, self.device)
+        self.batches = Batches(parts, settings, resolution, self.device, seed)
         self.optimizer = make_optimizer(self.trained, settings)
         self.schedule = Schedule(settings.steps or settings.epochs * len(self.batches))
         self.pace: Pace | None = None
@@ -170,8 +170,9 @@ class Training(ABC):
     def fit(self, total: float) -> str:
         """Set the number of steps so that the training ends after `total` seconds.
 
-        The time per step was measured in the latest call of `run`, or is measured in a few trial steps. The
-        number of steps stays if it changes by at most 5% of the remaining steps.
+        The time per step was measured in the latest call of `run`, or is measured in a few trial steps, at
+        each remaining side if images grow. The number of steps stays if it changes by at most 5% of the
+        remaining steps.
 
         Args:
             total: Time for the whole training in seconds, including the steps that are done.
@@ -203,9 +204,19 @@ class Training(ABC):
         return {**self._state(), "samples": [len(parts.train), labels, *parts.mean, *parts.std]}
 
     def _measure_step(self) -> float:
-        """Return the seconds of a step, as the latest call of `run` or a few trial steps measured them."""
+        """Return the mean seconds of a remaining step, from the latest call of `run` or from trial steps."""
         self._choose_precision()
-        return self._seconds_per_step or statistics.mean(self._time_trial_steps(time.monotonic))
+        if not (moments := self._trial_moments()):
+            return self._seconds_per_step or statistics.mean(self._time_trial_steps(time.monotonic))
+        seconds = [statistics.mean(self._time_trial_steps(time.monotonic, at)) for at, _ in moments]
+        return statistics.fmean(seconds, [share for _, share in moments])
+
+    def _trial_moments(self) -> list[tuple[float, float]]:
+        """Return the moments of the remaining training whose steps differ in duration; empty if none do.
+
+        A moment is a progress, with the share of the progress that it stands for.
+        """
+        return []
 
     def _choose_precision(self) -> None:
         """Choose bfloat16 if it is clearly faster than float32, and the setting `precision` is `auto`.
@@ -215,15 +226,24 @@ class Training(ABC):
         if self.precision != AUTO:
             return
         seconds: dict[str, list[float]] = {FP32: [math.inf], BF16: [math.inf]}
+        latest = [at for at, _ in self._trial_moments()[-1:]]
         for precision in (FP32, BF16) * 2 if self.schedule.steps else ():
             self.precision = precision
-            seconds[precision] += self._time_trial_steps(clock(self.device))
+            seconds[precision] += self._time_trial_steps(clock(self.device), *latest)
         (is_faster,) = self.ranks.agreed(min(seconds[BF16]) < CLEARLY_FASTER * min(seconds[FP32]))
         self.precision = BF16 if is_faster else FP32
 
-    def _time_trial_steps(self, now: Callable[[], float]) -> list[float]:
-        """Measure the seconds of each of `TRIAL_STEPS` steps; the state of the training is then restored."""
-        before = copy.deepcopy((self.trained.state_dict(), self.optimizer.state_dict()))
+    def _time_trial_steps(self, now: Callable[[], float], at: float | None = None) -> list[float]:
+        """Measure the seconds of each of `TRIAL_STEPS` steps; the state of the training is then restored.
+
+        Args:
+            now: The clock.
+            at: Progress of the training in these steps; `None`, the default, means its present progress.
+        """
+        before = copy.deepcopy((self.trained.state_dict(), self.optimizer.state_dict(), self.average.state()))
+        step, schedule = self.step, self.schedule
+        if at is not None:
+            self.schedule = Schedule(schedule.steps, step, at)
         self._network.train()
         seconds: list[float] = []
         begin = time.monotonic()
@@ -237,14 +257,15 @@ class Training(ABC):
                     batch = next(batches)
                 self._seeded_step(*batch)
                 seconds.append(now() - start)
-                self.step = 0
+                self.step = step
                 limit = math.inf if self.pace is None else TRIAL_SHARE * self.pace.limit
                 (is_late,) = self.ranks.agreed(time.monotonic() - begin > limit)
                 if len(seconds) > WARM_UP_STEPS and is_late:
                     break
         self.trained.load_state_dict(before[0])
         self.optimizer.load_state_dict(before[1])
-        self.average = WeightAverage(self._network, self.settings.ema)
+        self.average.load(before[2])
+        self.schedule = schedule
         self.finite.remember()
         return seconds[WARM_UP_STEPS:]
 
@@ -312,7 +333,7 @@ class Training(ABC):
     def _rest_of_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         epoch, first = divmod(self.step, len(self.batches))
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "epoch", epoch))
-        return self.batches.epoch(generator, first)
+        return self.batches.epoch(generator, first, epoch)
 
     def _seeded_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         rank = ("rank", self.ranks.at.rank) if self.ranks.at.rank else ()

@@ -47,6 +47,7 @@ from edanas.training.loop import SAVE_EVERY, Training
 from edanas.training.phase_plan import Moment, PhasePlan
 from edanas.training.precision import compute_precision
 from edanas.training.ranks import present
+from edanas.training.resizing import Resizing, resizing_for
 from edanas.training.steps import derive_seed, learning_rate, scheme_module, update
 from edanas.training.synchronised_norm import SynchronisedNorm, synchronises
 
@@ -195,6 +196,12 @@ class SandwichTraining(Training):
         self.class_weights = class_weights(parts.train, settings, self.device)
         self.costs: tuple[float, ...] = ()
         """See `ExitBatch.costs`; those of the largest backbone, for all backbones."""
+        self.resizing: Resizing | None = None
+        """Progressive resizing; `None` if all steps have images of the full side."""
+        if settings.initial_side < 1:
+            largest_first = (self.largest, self.smallest)
+            images = torch.zeros(2, parts.task.in_channels, side, side, device=self.device)
+            self.resizing = resizing_for(settings.initial_side, network.eval().parts, largest_first, images)
         self.ranks = present()
         self.batches.divide(self.ranks)
         self._synchronises = synchronises(settings, self.ranks.count, self.device)
@@ -260,17 +267,28 @@ class SandwichTraining(Training):
             share: Weight of the images, their share in the batch of all processes.
         """
         first, *students = backbones
-        targets, inputs = self._targets(images, labels), resized(images, int(first["resolution"]))
+        targets, inputs = self._targets(images, labels), self._inputs(images, first)
         logits = self._logits(first, inputs, phase)
         loss = share * self._loss(logits, *targets, phase, first, inputs)
         loss.backward()  # type: ignore[no-untyped-call]
         teacher = logits[-1].detach().softmax(1)
         for backbone in students:
-            small = resized(images, int(backbone["resolution"]))
+            small = self._inputs(images, backbone)
             student_logits = self._logits(backbone, small, phase)
             student_loss = share * self._loss(student_logits, teacher, 0.0, phase, backbone, small)
             student_loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
+
+    def _inputs(self, images: torch.Tensor, backbone: Backbone) -> torch.Tensor:
+        """Return the images of a step at the present side of a backbone."""
+        side = int(backbone["resolution"])
+        if self.resizing is not None:
+            side = self.resizing.side(side, self.schedule.done(self.step))
+        return resized(images, side)
+
+    def _trial_moments(self) -> list[tuple[float, float]]:
+        """See `Training._trial_moments`: with progressive resizing, a moment for each remaining side."""
+        return [] if self.resizing is None else self.resizing.moments(self.schedule.done(self.step))
 
     def _targets(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return the targets of the largest backbone, and the label smoothing that the loss must apply."""

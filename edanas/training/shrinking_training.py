@@ -10,7 +10,7 @@ import torch
 from edanas.core.contracts import Phase
 from edanas.core.types import Backbone
 from edanas.training.distillation import mixed_targets
-from edanas.training.sandwich import SandwichTraining, SupernetWithExits, resized
+from edanas.training.sandwich import SandwichTraining, SupernetWithExits
 from edanas.training.shrinking import Shrinking
 from edanas.training.steps import derive_seed, learning_rate, update
 from edanas.training.weight_average import WeightAverage
@@ -72,7 +72,7 @@ class ShrinkingTraining(SandwichTraining):
     ) -> float:
         """Add the gradients of the backbones; return their mean loss, times `share`, as a mean over exits."""
         side = int(backbones[0]["resolution"])
-        small = resized(images, side)
+        small = self._inputs(images, backbones[0])
         targets, smoothing = self._targets(images, labels)
         if self.full_teacher is not None:
             probabilities = self._teacher_probabilities(self.full_teacher, small, side)

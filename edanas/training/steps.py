@@ -10,7 +10,7 @@ from torch import nn
 from edanas.core.contracts import TrainingScheme
 from edanas.core.errors import ConfigError
 from edanas.core.preprocess import prepare
-from edanas.core.settings import TrainingSettings
+from edanas.core.settings import ALTERNATING, TrainingSettings
 from edanas.core.types import DataParts, ImageSet
 from edanas.training.augment import augment, mix
 from edanas.training.ranks import ALONE, Ranks
@@ -45,15 +45,27 @@ class Batches:
         resolution: Side of the images in a batch, in pixels.
         device: Device of the batches. It holds the whole train part, too, unless that takes more than half of
             the free memory of a GPU. Each batch is then copied to it.
+        seed: Seed of the choice of images that `alternating-flip` mirrors in the first epoch; 0 by default.
     """
 
     def __init__(
-        self, parts: DataParts, settings: TrainingSettings, resolution: int, device: torch.device
+        self,
+        parts: DataParts,
+        settings: TrainingSettings,
+        resolution: int,
+        device: torch.device,
+        seed: int = 0,
     ) -> None:
         self.parts, self.settings, self.resolution, self.device = parts, settings, resolution, device
         images = parts.train.images
         self.images = images if _is_large(images, device) else images.to(device)
         self.labels = parts.train.labels.to(device)
+        generator = torch.Generator().manual_seed(derive_seed(seed, "mirrored"))
+        self.first_mirrored = torch.rand(len(images), generator=generator) < 0.5
+        """True for each image (S,) that `alternating-flip` mirrors in epochs 0, 2, 4 and so on.
+
+        Other images are mirrored in the other epochs. Jordan, 94% on CIFAR-10 in 3.29 Seconds, 2024.
+        """
         self.targets: Callable[[torch.Tensor], torch.Tensor] | None = None
         """Function from indices of images (B,) to probabilities (B, K); `None` = the targets are labels."""
         self.ranks = ALONE
@@ -86,7 +98,7 @@ class Batches:
         self.ranks = ranks
 
     def epoch(
-        self, generator: torch.Generator, first: int = 0
+        self, generator: torch.Generator, first: int = 0, number: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the batches of one epoch.
 
@@ -94,6 +106,7 @@ class Batches:
             generator: A CPU generator, which determines order and augmentation of the images.
             first: Number of batches to skip, so that an interrupted epoch can continue. The remaining batches
                 are the same as without skipping.
+            number: Number of the epoch in the training, from 0, which only `alternating-flip` uses.
 
         Yields:
             B images (B, C, R, R), and their labels (B,). With mixup or `targets`, the labels are class
@@ -110,11 +123,20 @@ class Batches:
             images = self.images[indices.to(self.images.device)].to(self.device)
             images = prepare(images, self.resolution, self.parts.mean, self.parts.std)
             generator.manual_seed(derive_seed(base + step, rank) if rank else base + step)
-            images = augment(images, self.settings.augment, generator)
+            mirrored = None
+            if ALTERNATING in self.settings.augment:
+                mirrored = self.first_mirrored[indices.cpu()] ^ (number % 2 == 1)
+            images = self.augmented(images, mirrored, generator)
             targets = self.labels[indices] if self.targets is None else self.targets(indices)
             if "mixup" in self.settings.augment:
                 images, targets = mix(images, targets, len(self.parts.train.classes), generator)
             yield images, targets
+
+    def augmented(
+        self, images: torch.Tensor, mirrored: torch.Tensor | None, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Return the augmented images of a batch; see `edanas.training.augment.augment`."""
+        return augment(images, self.settings.augment, generator, mirrored)
 
 
 def _is_large(images: torch.Tensor, device: torch.device) -> bool:

@@ -5,7 +5,7 @@ Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single A100, 2024. The numbers are 
 
 import copy
 import math
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,12 +13,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from edanas.core.contracts import StagedBackbone
-from edanas.core.preprocess import prepare
-from edanas.core.settings import TrainingSettings
+from edanas.core.settings import ALTERNATING, TrainingSettings
 from edanas.core.types import DataParts
 from edanas.training.loop import SAVE_EVERY, Training
 from edanas.training.precision import compute_precision
-from edanas.training.steps import Batches, derive_seed
+from edanas.training.steps import Batches
 
 RATE = 11.5 * 1024 / 7850
 """Peak learning rate for batches of 1,024 images."""
@@ -76,61 +75,24 @@ def teacher_settings(epochs: int, images: int, precision: str) -> TrainingSettin
     )
 
 
-class AlternatingBatches(Batches):
-    """Batches of shifted images; every image is mirrored in each second epoch.
+class ReflectedBatches(Batches):
+    """Batches of images that are shifted, continued by their reflection, and mirrored where chosen."""
 
-    Half of the images begin mirrored, so that an image and its mirror alternate and no epoch repeats the one
-    before. Shifted images continue with their reflection.
-
-    Args:
-        parts: The data; only the train part is used.
-        settings: Settings of training; only `batch_size` is used.
-        resolution: Side of the images in a batch, in pixels.
-        device: Device that holds the whole train part and the batches.
-        seed: Seed of the choice of images that begin mirrored; `None` = no image is mirrored.
-    """
-
-    def __init__(
-        self,
-        parts: DataParts,
-        settings: TrainingSettings,
-        resolution: int,
-        device: torch.device,
-        seed: int | None,
-    ) -> None:
-        super().__init__(parts, settings, resolution, device)
-        self.number = 0
-        """Number of the epoch whose batches `epoch` yields, from 0."""
-        self.first_mirrored = torch.zeros(len(self.labels), dtype=torch.bool)
-        if seed is not None:
-            generator = torch.Generator().manual_seed(derive_seed(seed, "mirrored"))
-            self.first_mirrored = torch.rand(len(self.labels), generator=generator) < 0.5
-        self.mirrors = seed is not None
-
-    def epoch(
-        self, generator: torch.Generator, first: int = 0
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield the batches of one epoch; see `Batches.epoch`."""
-        order = torch.randperm(len(self.labels), generator=generator)
-        base = int(torch.randint(2**62, (), generator=generator))
-        size = self.settings.batch_size
-        for step in range(first, len(self)):
-            indices = order[step * size : (step + 1) * size]
-            generator.manual_seed(base + step)
-            mirrored = self.first_mirrored[indices] ^ (self.mirrors and self.number % 2 == 1)
-            chosen = indices.to(self.device)
-            images = prepare(self.images[chosen], self.resolution, self.parts.mean, self.parts.std)
-            yield shift_and_mirror(images, mirrored, generator), self.labels[chosen]
+    def augmented(
+        self, images: torch.Tensor, mirrored: torch.Tensor | None, generator: torch.Generator
+    ) -> torch.Tensor:
+        """Return the shifted and mirrored images; see `Batches.augmented`."""
+        return shift_and_mirror(images, mirrored, generator)
 
 
 def shift_and_mirror(
-    images: torch.Tensor, mirrored: torch.Tensor, generator: torch.Generator
+    images: torch.Tensor, mirrored: torch.Tensor | None, generator: torch.Generator
 ) -> torch.Tensor:
     """Return images shifted by random whole pixels, continued by reflection, and mirrored where chosen.
 
     Args:
         images: Batch of B images (B, C, R, R), float.
-        mirrored: True for each image to mirror, (B,).
+        mirrored: True for each image to mirror, (B,); `None` mirrors none.
         generator: A CPU generator, from which the shifts are drawn.
 
     Example:
@@ -142,7 +104,8 @@ def shift_and_mirror(
     most = min(max(1, round(side * SHIFT)), side - 1)
     drawn = torch.randint(-most, most + 1, (2, count, 1), generator=generator)
     rows, columns = ((side - 1 - (side - 1 - (torch.arange(side) + each).abs()).abs()) for each in drawn)
-    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    if mirrored is not None:
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     rows, columns = rows.to(images.device), columns.to(images.device)
     samples = torch.arange(count, device=images.device)[:, None, None]
     moved = images.permute(0, 2, 3, 1)[samples, rows[:, :, None], columns[:, None, :]]
@@ -180,9 +143,8 @@ class TeacherTraining(Training):
         averaged = copy.deepcopy(network).requires_grad_(requires_grad=False)
         side = network.resolution
         super().__init__(network, averaged, parts, settings, side, seed, checkpoint, save_every)
-        self.batches: AlternatingBatches = AlternatingBatches(
-            parts, settings, side, self.device, seed if mirrors else None
-        )
+        settings = replace(settings, augment=(ALTERNATING,) if mirrors else ())
+        self.batches = ReflectedBatches(parts, settings, side, self.device, seed)
         self.optimizer = _optimizer(network)
 
     def make_step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
@@ -217,10 +179,6 @@ class TeacherTraining(Training):
             if tensor.is_floating_point():
                 averaged[name].lerp_(tensor, 1 - decay)
                 tensor.copy_(averaged[name])
-
-    def _rest_of_epoch(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        self.batches.number = self.step // len(self.batches)
-        return super()._rest_of_epoch()
 
 
 def _share_of_rate(done: float) -> float:

@@ -135,7 +135,13 @@ def test_none_in_thresholds_is_no_exit():
         (
             {"training.augment": ["flp"]},
             "training.augment[1]: 'flp' from --set is not allowed. Did you mean 'flip'? "
-            "Allowed: erase, flip, jitter, mixup, rotate, scale, shift, spectrum, warp.",
+            "Allowed: alternating-flip, erase, flip, jitter, mixup, rotate, scale, shift, spectrum, warp.",
+        ),
+        (
+            {"training.augment": ["flip", "shift", "alternating-flip"]},
+            "training.augment: ['flip', 'shift', 'alternating-flip'] from --set: expected a list, each one "
+            "of shift, flip, alternating-flip, rotate, erase, mixup, jitter, scale, warp, spectrum, none "
+            "twice, only one of flip and alternating-flip",
         ),
         (
             {"split.test": 0.3},

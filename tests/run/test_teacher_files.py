@@ -10,6 +10,7 @@ from pretrainer import TINY, registry
 from edanas.core.errors import ConfigError, RunError, WeightsError
 from edanas.core.preprocess import prepare
 from edanas.core.progress import Silent
+from edanas.core.settings import FLIPS
 from edanas.evaluation import teacher_targets
 from edanas.evaluation.teachers import load_teacher
 from edanas.run.compose import compose
@@ -109,6 +110,20 @@ def test_a_supernet_learns_from_the_kept_logits(teacher, tmp_path, monkeypatch):
         # Half of a target is the smoothed label: 0.5 * (0.9 + 0.1 / 10) at least.
         assert (labels.max(1).values >= 0.455 - 1e-4).all()
     assert read_recipe(out)["settings"]["teacher_logits"] == "auto"
+
+
+@pytest.mark.parametrize("augment", [(), *((each,) for each in FLIPS)])
+def test_kept_logits_have_the_mirror_where_a_training_mirrors(augment, teacher, tmp_path, monkeypatch):
+    changes = {"teacher": str(teacher), "training.distillation": 0.5, "training.augment": augment}
+    views, original = [], teacher_targets.kept_logits
+
+    def kept_logits(network, path, images, *, mirrored, progress):
+        views.append(mirrored)
+        return original(network, path, images, mirrored=False, progress=progress)
+
+    monkeypatch.setattr(teacher_targets, "kept_logits", kept_logits)
+    compose(registry(), settings_of(**changes), tmp_path, Silent()).evaluator.trainer(Silent())
+    assert views == [bool(augment)]
 
 
 def test_the_setting_chooses_between_kept_logits_and_each_step(teacher):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from edanas.core.settings import FLIPS
 from edanas.core.types import DataParts, ImageSet
 from edanas.testing.toy_networks import toy_images
 from edanas.training.augmented_parts import with_copies
@@ -46,6 +47,12 @@ def test_no_copies_and_no_augmentation_change_nothing() -> None:
     parts = of(toy_images(6, seed=0), (0.4,), (0.25,))
     assert with_copies(parts, 0, ("shift",), seed=0) is parts
     assert with_copies(parts, 3, (), seed=0) is parts
+
+
+def test_copies_have_no_epochs_and_are_mirrored_at_random() -> None:
+    parts = of(toy_images(6, seed=0), (0.4,), (0.25,))
+    copies = [with_copies(parts, 3, (name, "shift"), seed=0).validation.images for name in FLIPS]
+    assert torch.equal(*copies)
 
 
 def test_equal_seeds_give_equal_copies() -> None:

@@ -93,6 +93,23 @@ def test_same_seed_same_weights_whatever_torch_drew_before():
     assert not equal_states(first, train(make(), settings, seed=1))
 
 
+def test_an_image_is_mirrored_in_one_of_two_epochs(monkeypatch):
+    rising = torch.arange(12).to(torch.uint8).expand(64, 1, 12, 12)
+    data = replace(parts(), train=replace(parts().train, images=rising, labels=torch.arange(64) % 10))
+    network, mirrored, prepared_logits = make(), [], EENN.prepared_logits
+
+    def watched(self, images, *rest):
+        mirrored.append(images[:, 0, 0, 0] > images[:, 0, 0, -1])
+        return prepared_logits(self, images, *rest)
+
+    monkeypatch.setattr(EENN, "prepared_logits", watched)
+    train(network, replace(PLAIN, augment=("alternating-flip",)), data)
+    first, second = torch.cat(mirrored).view(2, 64).sum(1).tolist()
+    # The images of an epoch have an order of their own, so that only the numbers compare.
+    assert first + second == 64
+    assert 8 < first < 56
+
+
 def test_dropout_follows_the_seed_too():
     with_dropout, without = train(make(dropout=0.9)), train(make(dropout=0.0))
     assert equal_states(with_dropout, train(make(dropout=0.9)))

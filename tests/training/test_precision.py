@@ -73,7 +73,7 @@ def test_auto_is_bfloat16_only_if_its_fastest_step_is_clearly_faster(
     """Slow steps, e.g. beside another process, do not count."""
     training = trainer(tmp_path / "supernet.pt", fresh(), replace(PLAIN, precision="auto"))
     times = {"fp32": iter(in_fp32), "bf16": iter(in_bf16)}
-    monkeypatch.setattr(training, "_time_trial_steps", lambda now: [next(times[training.precision]), 10.0])
+    monkeypatch.setattr(training, "_time_trial_steps", lambda *_: [next(times[training.precision]), 10.0])
     training._choose_precision()
     assert training.precision == expected
     training._choose_precision()

@@ -38,6 +38,17 @@ def test_an_interrupted_training_continues_to_the_same_weights(losses, uninterru
     assert [p.name for p in tmp_path.iterdir()] == ["supernet.pt"]
 
 
+def test_mirrored_images_alternate_across_a_cut(uninterrupted, tmp_path):
+    settings = replace(SETTINGS, augment=(*SETTINGS.augment, "alternating-flip"))
+    whole = trainer(tmp_path / "whole.pt", settings=settings)
+    whole.run(Silent())
+    assert not equal_states(whole.network, uninterrupted)
+    trainer(tmp_path / "cut.pt", settings=settings).run(Silent(), Steps(STEPS + 1))
+    cut = trainer(tmp_path / "cut.pt", settings=settings)
+    assert cut.run(Silent())
+    assert equal_states(cut.network, whole.network)
+
+
 def test_time_slices_of_one_step_lead_to_the_same_weights(uninterrupted, tmp_path):
     path, done = tmp_path / "supernet.pt", []
     while not done or done[-1] < 3 * STEPS:

@@ -73,6 +73,41 @@ def test_images_are_prepared_as_for_a_deployed_network():
     assert torch.equal(labels, data.train.labels[order])
 
 
+def uneven(shape):
+    """Data of 48 samples whose values rise along the last axis; labels are the numbers of the samples."""
+    rising = torch.arange(shape[-1]).expand(48, *shape)
+    images = rising.float() if shape[-2] == 1 else rising.to(torch.uint8)
+    data = ImageSet(images.contiguous(), torch.arange(48), tuple(map(str, range(48))))
+    return DataParts(data, data, data, data, mean=(0.0,), std=(1.0,))
+
+
+def reversed_samples(batches, seed, number):
+    """Return which samples an epoch reverses, in the order of their numbers."""
+    mirrored = torch.zeros(48, dtype=torch.bool)
+    for samples, at in batches.epoch(torch.Generator().manual_seed(seed), number=number):
+        mirrored[at] = samples[:, 0, -1, 0] > samples[:, 0, -1, -1]
+    return mirrored
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 1, 8)])
+@pytest.mark.parametrize("more", [(), ("shift",), ("shift", "rotate")])
+@given(seed=st.integers(0, 2**31 - 1))
+@settings(max_examples=5)
+def test_alternating_flip_mirrors_every_sample_in_one_of_two_epochs(shape, more, seed):
+    changes = TrainingSettings(batch_size=12, augment=("alternating-flip", *more))
+    batches = Batches(uneven(shape), changes, 8, CPU, seed)
+    epochs = torch.stack([reversed_samples(batches, seed + number, number) for number in range(4)])
+    assert (epochs[:-1] ^ epochs[1:]).all()
+    assert torch.equal(epochs[0], batches.first_mirrored)
+    assert 6 <= int(epochs[0].sum()) <= 42
+
+
+def test_each_seed_mirrors_another_half_first():
+    data = uneven((1, 8, 8))
+    halves = [Batches(data, PLAIN, 8, CPU, seed).first_mirrored for seed in range(3)]
+    assert not any(torch.equal(one, two) for one, two in itertools.combinations(halves, 2))
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("steps", [1, 2, 9, 100])
 def test_the_rate_stays_within_its_peak(schedule, steps):

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from small_runs import CPU, PLAIN, parts
 
 from edanas.core.preprocess import prepare
+from edanas.core.settings import FLIPS
 from edanas.training.distillation import (
     StoredTeacher,
     distillation_targets,
@@ -41,9 +43,11 @@ def test_targets_of_a_batch_are_those_of_a_teacher_that_runs_in_every_step():
         torch.testing.assert_close(actual, expected)
 
 
-def test_mirrored_images_get_the_mean_over_both():
+@pytest.mark.parametrize("flip", FLIPS)
+def test_mirrored_images_get_the_mean_over_both(flip):
     teacher, images = Linear(), prepare(parts().train.images, 12, parts().mean, parts().std)
-    stored = stored_probabilities(teacher, parts(), AUGMENTED, 12, CPU)
+    settings = replace(AUGMENTED, augment=("shift", flip))
+    stored = stored_probabilities(teacher, parts(), settings, 12, CPU)
     torch.testing.assert_close(stored, (teacher(images) + teacher(images.flip(3))) / 2)
 
 

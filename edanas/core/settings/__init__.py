@@ -2,6 +2,8 @@
 
 from edanas.core.settings.run import SearchSettings, Settings, SplitSettings
 from edanas.core.settings.training import (
+    ALTERNATING,
+    FLIPS,
     LARGEST_EVERY,
     BaselineSettings,
     FinetuneSettings,
@@ -24,6 +26,8 @@ __all__ = [
     "TrainingSettings",
     "FinetuneSettings",
     "BaselineSettings",
+    "ALTERNATING",
+    "FLIPS",
     "LARGEST_EVERY",
     "Component",
     "Components",

@@ -5,6 +5,12 @@ from typing import Literal
 
 from edanas.core.settings.values import setting
 
+ALTERNATING = "alternating-flip"
+"""Name of the augmentation that mirrors each image in every second epoch."""
+
+FLIPS = ("flip", ALTERNATING)
+"""Names of the augmentations that mirror images, or reverse series."""
+
 LARGEST_EVERY = 4
 """Number of steps of which one trains the largest backbone, if each step trains a single backbone."""
 
@@ -85,6 +91,13 @@ class TrainingSettings:
         "while kernels, depths, expansions and widths open in turn and channels are sorted.",
         default=False,
     )
+    initial_side: float = setting(
+        "Side of the images at the start of a supernet's training, as a share of the full side, to which it "
+        "grows until the middle of the training (progressive resizing). 1 = the full side throughout.",
+        1.0,
+        above=0,
+        maximum=1,
+    )
     backbones: str = setting(
         "Backbones of a step of a supernet's training. `sandwich`: the largest, which teaches the smallest "
         "and random ones. `single`: one, random or the largest, which learns from the labels; more steps fit "
@@ -105,18 +118,26 @@ class TrainingSettings:
         choices=("auto", "fp32", "bf16"),
     )
     augment: tuple[str, ...] = setting(
-        "Augmentations of training samples: for images any of `shift`, `flip`, `rotate`, `erase`, `mixup`, "
-        "and for spectrograms `spectrum`, which blanks bands. Series have `shift`, `flip` (time reversed), "
-        "`rotate` (of three axes), `erase`, `mixup`, `jitter` (noise), `scale` and `warp` (of time).",
+        "Augmentations of training samples: for images any of `shift`, `flip` or `alternating-flip`, "
+        "`rotate`, `erase`, `mixup`, and for spectrograms `spectrum`, which blanks bands. `flip` mirrors at "
+        "random, `alternating-flip` in every second epoch, half of the images in the first. Series have "
+        "`shift`, `flip` and `alternating-flip` (time reversed), `rotate` (of three axes), `erase`, `mixup`, "
+        "`jitter` (noise), `scale` and `warp` (of time).",
         ("shift",),
-        choices=("shift", "flip", "rotate", "erase", "mixup", "jitter", "scale", "warp", "spectrum"),
+        choices=("shift", *FLIPS, "rotate", "erase", "mixup", "jitter", "scale", "warp", "spectrum"),
         distinct=True,
+        apart=FLIPS,
     )
 
     @property
     def trains(self) -> bool:
         """True if there is at least one step."""
         return bool(self.epochs or self.steps)
+
+    @property
+    def mirrors(self) -> bool:
+        """True if samples are mirrored, at random or in every second epoch."""
+        return not set(FLIPS).isdisjoint(self.augment)
 
     @property
     def passes(self) -> tuple[float, float, float]:
