@@ -49,6 +49,10 @@ class CExporter(Exporter):
         """See `Exporter.prepare`."""
         self._calibration, self._validation = calibration, validation
 
+    def check_layers(self, network: ExitNetwork) -> None:
+        """See `Exporter.check_layers`."""
+        quantised(network, network.noise(1))
+
     def export(self, network: ExitNetwork, stem: Path) -> list[Path]:
         """Write the manifest `stem`.c99.json and the folder `stem`.c99, and return the paths of all files.
 

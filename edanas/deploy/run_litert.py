@@ -108,7 +108,7 @@ class LitertNetwork(EarlyExitNetwork):
 
     def decide(self, logits: Sequence[Values]) -> tuple[int, np.float32]:
         """Return class and confidence at an exit, from the logits (K,) of all exits up to it, in order."""
-        answers = [self._answer(logits[: at + 1]) for at in range(len(logits))]
+        answers = [self.answer(logits[: at + 1]) for at in range(len(logits))]
         label = int(answers[-1].argmax())
         criterion = self.manifest["criterion"]
         if criterion["name"] == "patience":
@@ -120,7 +120,7 @@ class LitertNetwork(EarlyExitNetwork):
             return label, np.float32(min(1.0, equal / criterion["numbers"][0]))
         return label, np.float32(CRITERIA[criterion["name"]](softmax(answers[-1])))
 
-    def _answer(self, logits: Sequence[Values]) -> Values:
+    def answer(self, logits: Sequence[Values]) -> Values:
         """Return the output (K,) of the inference rule, whose softmax are the class probabilities."""
         rule = self.manifest["inference"]
         if rule["name"] == "early-stop":

@@ -250,13 +250,14 @@ def export_all(
     """
     written: list[Path] = []
     for exporter in exporters:
+        form = exporter.registered_name or type(exporter).__name__
         try:
             paths, _ = export_checked(exporter, network, stem, images)
         except ExportError as error:
-            progress.say(f"Network {name} is not exported by {type(exporter).__name__}: {error}")
+            progress.say(f"Network {name} is not exported by {form}: {error}")
             continue
         if paths and (summary := exporter.summary(paths[0])):
-            progress.say(f"Network {name}, {summary}")
+            progress.say(f"Network {name}, {form}: {summary}")
         written += paths
     return written
 

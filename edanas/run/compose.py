@@ -43,7 +43,7 @@ from edanas.plugins.registry import Registry
 from edanas.run.correction_check import check_corrections
 from edanas.run.image_sizes import enlargement_sentences
 from edanas.run.memory_limits import check_limits, limit_components, profile_of
-from edanas.run.sample_check import check_exporters, check_samples
+from edanas.run.sample_check import check_exporters, check_layers, check_samples
 from edanas.run.setter_check import check_setter
 from edanas.surrogates.adaptive import AdaptiveSwitching
 from edanas.surrogates.counted_costs import CountedCosts
@@ -130,7 +130,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
     indices = split_indices(loaded, settings.split, settings.seed)
     parts = parts_of(loaded, indices)
     check_samples(registry, settings, provider, parts)
-    exporters = [(each.name, make("exporter", each)) for each in _exporters(settings)]
+    exporters = _exporters(registry, settings)
     enlarged = enlargement_sentences(loaded.samples.images, _largest_side(space))
     parts = with_copies(parts, settings.validation_copies, settings.training.augment, settings.seed)
     check_exporters(exporters, parts)
@@ -159,6 +159,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         device_profile=profile,
     )
     check_limits(workbench, constraints)
+    check_layers(exporters, workbench)
     setter: ThresholdSetter = make("threshold setter", settings.final_thresholds)
     check_setter(registry, workbench, setter)
     # A training scheme that does not fit the supernet's exits raises its error here, before any training.
@@ -199,7 +200,7 @@ def compose(registry: Registry, settings: Settings, folder: Path, progress: Prog
         limits=limits,
         executor=_executor(make, settings.executor, workbench),
         setter=setter,
-        exporters=tuple(exporter for _, exporter in exporters),
+        exporters=exporters,
         remarks=(
             *loaded.remarks,
             *enlarged,
@@ -220,11 +221,16 @@ def _executor(make: Callable[..., Any], chosen: Component, workbench: Workbench)
     return executor
 
 
-def _exporters(settings: Settings) -> tuple[Component, ...]:
+def _exporters(registry: Registry, settings: Settings) -> tuple[Exporter, ...]:
     """Return the exporters of a run: `WRITER`, then the other exporters in the settings."""
     exports = settings.exports
     writers = [each for each in exports if each.name == WRITER] or [Component(WRITER)]
-    return (*writers, *(each for each in exports if each.name != WRITER))
+    exporters = []
+    for each in (*writers, *(each for each in exports if each.name != WRITER)):
+        exporter: Exporter = registry.create("exporter", each.name, each.options)
+        exporter.registered_name = each.name
+        exporters.append(exporter)
+    return tuple(exporters)
 
 
 def _check_heads(

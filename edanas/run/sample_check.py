@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from edanas.core.contracts import Exporter, SupernetProvider
-from edanas.core.errors import ConfigError
+from edanas.core.errors import ConfigError, ExportError
 from edanas.core.settings import Settings
 from edanas.core.types import DataParts
+from edanas.evaluation.workbench import Workbench
 from edanas.plugins.registry import Registry
 
 _KINDS = ("images (N, C, H, W), (N, H, W, C) or (N, H, W)", "series (N, L), (N, C, L) or (N, L, C)")
@@ -48,17 +49,18 @@ def check_samples(
         )
 
 
-def check_exporters(exporters: Sequence[tuple[str, Exporter]], parts: DataParts) -> None:
+def check_exporters(exporters: Sequence[Exporter], parts: DataParts) -> None:
     """Check that every exporter can write networks for the samples, so that no training is for nothing.
 
     Args:
-        exporters: The exporters, each after its name.
+        exporters: The exporters.
         parts: The parts of the data.
 
     Raises:
         ConfigError: An exporter takes no series of unequal length, or needs more calibration images.
     """
-    for name, exporter in exporters:
+    for exporter in exporters:
+        name = exporter.registered_name
         if parts.padded and not exporter.takes_padding:
             raise ConfigError(
                 f"exports: found '{name}', which has no masks for padding, but the data has series of "
@@ -69,3 +71,30 @@ def check_exporters(exporters: Sequence[tuple[str, Exporter]], parts: DataParts)
                 f"exports: '{name}' sets scales on {exporter.fewest_images} calibration samples or more, but "
                 f"the part has {len(parts.calibration)}; allowed: more samples, or a larger split.calibration"
             )
+
+
+def check_layers(exporters: Sequence[Exporter], bench: Workbench) -> None:
+    """Check that every exporter can write the layers of the smallest and the largest network.
+
+    Args:
+        exporters: The exporters.
+        bench: The run's objects and data.
+
+    Raises:
+        ConfigError: An exporter cannot; the message names the layer.
+    """
+    checking = [each for each in exporters if type(each).check_layers is not Exporter.check_layers]
+    if not checking:
+        return
+    space = bench.space.whole()
+    for backbone in (space.smallest(), space.largest()):
+        network = bench.builder.with_every_head(backbone)
+        network.scheme = (1.0,) * network.exit_points
+        network.description = bench.describe(backbone)
+        for exporter in checking:
+            try:
+                exporter.check_layers(network)
+            except ExportError as error:
+                raise ConfigError(
+                    f"exports: '{exporter.registered_name}' cannot write the networks of this run: {error}"
+                ) from error

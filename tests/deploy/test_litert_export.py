@@ -20,6 +20,7 @@ from edanas.core.types import ImageSet
 from edanas.deploy.export_check import export_checked
 from edanas.deploy.litert_export import LitertExporter, LitertInt8Exporter
 from edanas.deploy.litert_micro import MicroNetwork
+from edanas.deploy.run_litert import LitertNetwork
 from edanas.exits.criteria import Entropy, MaxProbability, Patience, ScoreMargin
 from edanas.exits.gates import LearnedGate
 from edanas.exits.inference import Aggregate, EarlyStop
@@ -128,6 +129,17 @@ def test_cells_of_heads_may_overlap(name, tmp_path):
         pooled.heads["1"][-1].weight.mul_(20.0)  # so that the labels are no ties, which rounding decides
     _, check = export_checked(exporter_of(name), pooled, tmp_path / "net", images())
     assert check.same > 0.6 * len(images())
+
+
+def test_ties_of_the_largest_outputs_are_no_differences_of_interpreters(exported, monkeypatch):
+    paths, _ = exported["litert-int8"]
+    one_step = 0.01 * np.eye(10, dtype=np.float32)
+    monkeypatch.setattr(LitertNetwork, "answer", lambda _network, _logits: one_step[2] + one_step[7])
+    monkeypatch.setattr(MicroNetwork, "answer", lambda _network, _logits: one_step[7])
+    exporter_of("litert-int8")._check_interpreters(network(), paths[0])
+    monkeypatch.setattr(MicroNetwork, "answer", lambda _network, _logits: one_step[5])
+    with pytest.raises(ExportError, match="gives 16 of 16 samples another label or exit"):
+        exporter_of("litert-int8")._check_interpreters(network(), paths[0])
 
 
 def test_a_learned_criterion_is_refused_by_name(tmp_path):

@@ -87,14 +87,17 @@ class RecordedLines(RecordedBars):
 
 def test_a_form_that_does_not_fit_is_reported_and_the_others_are_written(finisher):
     exporter, picky = RecordingExporter(), Running()
+    picky.registered_name = "picky"
     finishing, progress = finisher(exporters=[exporter, picky]), RecordedLines()
     finished, failures = finishing.finish(candidates(), "Finishing", progress)
     assert failures == []
     assert [len(row.files) for row in finished] == [1, 2]
     assert picky.prepared == (finishing.workbench.parts.calibration, finishing.workbench.parts.validation)
     early, static = (candidate.id for candidate in candidates())
-    assert f"Network {early} is not exported by Running: no room for exits" in progress.lines
-    assert any(f"Network {static}, eenn-0-{static}.kept weighs nothing" in line for line in progress.lines)
+    assert f"Network {early} is not exported by picky: no room for exits" in progress.lines
+    assert any(
+        f"Network {static}, picky: eenn-0-{static}.kept weighs nothing" in line for line in progress.lines
+    )
 
 
 def test_a_budget_above_the_cost_of_a_network_is_kept_and_reported_once(finisher):

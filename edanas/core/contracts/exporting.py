@@ -97,6 +97,9 @@ class Exporter(ABC):
     `edanas bench` finds exported networks by this ending. It is empty if `open` is not implemented.
     """
 
+    registered_name: str = ""
+    """The exporter's name in the settings of a run, which sets it, for messages; empty outside of runs."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         derive(cls, "runs", "open")
@@ -107,6 +110,16 @@ class Exporter(ABC):
         Args:
             calibration: The calibration part, e.g. to set the scales of integers.
             validation: The validation part, to measure the accuracy that the format loses.
+        """
+
+    def check_layers(self, network: ExitNetwork) -> None:  # noqa: B027 - most formats have all layers
+        """Check that the format can express a network, as a run does before it trains; by default it can.
+
+        Args:
+            network: The smallest or the largest network of a run, with fresh weights and all exits placed.
+
+        Raises:
+            ExportError: It cannot; the message names the layer.
         """
 
     @abstractmethod
