@@ -245,8 +245,10 @@ def reported(networks: Networks, orders: Sequence[Wanted], budgets: Sequence[flo
     rows, networks_with_offers = [], []
     for each in {each.name: each for each in orders if each.kind == EARLY}.values():
         network = networks.finetuned(each)
+        # The offers come first, since they set the temperatures of the confidences.
+        offers = networks.offers(network, budgets)
         profile = networks.test_profile(network)
-        networks_with_offers.append((networks.offers(network, budgets), profile))
+        networks_with_offers.append((offers, profile))
         rows += networks.cuts(network, each.last, profile)
     for each in orders:
         if each.kind == SINGLE:
@@ -255,8 +257,8 @@ def reported(networks: Networks, orders: Sequence[Wanted], budgets: Sequence[flo
                 networks.row(SINGLE, each.budget, network, network.scheme, networks.test_profile(network))
             )
     for at, budget in enumerate(budgets):
-        offers, profile = max(networks_with_offers, key=lambda each: each[0][at].accuracy)
-        rows.append(networks.row(EARLY, budget, offers[at].network, offers[at].scheme, profile))
+        chosen, profile = max(networks_with_offers, key=lambda each: each[0][at].accuracy)
+        rows.append(networks.row(EARLY, budget, chosen[at].network, chosen[at].scheme, profile))
     return rows
 
 
