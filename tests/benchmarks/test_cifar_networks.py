@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from small_runs import space
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from cifar_networks import EARLY, SINGLE, UpTo, Wanted, best, last_served
+from cifar_networks import EARLY, SINGLE, UpTo, Wanted, best, last_served, reported
 
 from edanas.core.contracts import ExitBatch
 from edanas.core.types import Candidate, Evaluation, Metrics, SelectionScheme
@@ -96,3 +97,19 @@ def test_phases_without_remaining_exits_are_dropped() -> None:
 @pytest.mark.parametrize("scheme", [Mixed(), Layerwise()])
 def test_a_scheme_up_to_the_last_exit_is_unchanged(scheme: Mixed | Layerwise) -> None:
     assert UpTo(scheme, 4).phases((0, 1, 2, 3, 4)) == scheme.phases((0, 1, 2, 3, 4))
+
+
+def test_the_report_part_is_profiled_after_temperatures_are_set() -> None:
+    """Thresholds of an offer belong to the confidences that its temperatures give."""
+    calls: list[str] = []
+    networks = Mock()
+
+    def offers(*_: object) -> list[Mock]:
+        calls.append("temperatures")
+        return [Mock(accuracy=0.5)]
+
+    networks.offers.side_effect = offers
+    networks.test_profile.side_effect = lambda _: calls.append("report part")
+    networks.cuts.return_value = []
+    reported(networks, [Wanted(EARLY, 1e6, space().smallest())], [1e6])
+    assert calls == ["temperatures", "report part"]
