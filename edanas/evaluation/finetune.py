@@ -79,7 +79,7 @@ class FinetuneEvaluation(ScoredProfiles):
             check_quantisable(bench)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("weights"))
-            self._supernet = bench.provider.supernet(bench.parts.task)
+            self._supernet = bench.builder.supernet()
         if message := load_initial_weights(bench, self._supernet):
             progress.say(message)
 

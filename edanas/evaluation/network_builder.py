@@ -8,12 +8,17 @@ from functools import partial
 import torch
 from torch import nn
 
-from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone
+from edanas.core.contracts import ConfidenceCriterion, InferenceRule, StagedBackbone, Supernet
 from edanas.core.cut_backbones import NO_CHOICES, stages_of
+from edanas.core.preprocess import prepare
 from edanas.core.tracing import exit_points, trace
 from edanas.core.types import Backbone, ExitPoint, SelectionScheme
 from edanas.evaluation.run_inputs import RunInputs
 from edanas.model.eenn import EENN
+from edanas.training.steps import recalibration_sample
+
+_PIXELS = 5000 * 32**2
+"""Largest number of pixels of the sample of training images that determines initial weights."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,15 @@ class NetworkBuilder:
             self.inference() if inference is None else copy.deepcopy(inference),
         )
         return network.to(run.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+    def supernet(self) -> Supernet:
+        """Return the supernet with fresh weights, from torch's global generator and from the train part."""
+        run, parts = self.run, self.run.parts
+        supernet = run.provider.supernet(parts.task)
+        side = int(run.space.largest()["resolution"])
+        sample = recalibration_sample(parts.train, max(1, _PIXELS // side**2), run.settings.seed)
+        supernet.initialise(prepare(parts.train.images[sample], side, parts.mean, parts.std))
+        return supernet
 
     def staged(
         self,

@@ -87,7 +87,7 @@ class SharedEvaluation(ScoredProfiles):
         bench = self.workbench
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(bench.seed("weights"))
-            supernet = bench.provider.supernet(bench.parts.task)
+            supernet = bench.builder.supernet()
             task, criterion = bench.parts.task, bench.fresh_criterion()
             rule = bench.builder.inference() if bench.inference.corrects else None
             network = SupernetWithExits(supernet, bench.provider, bench.classifier, task, criterion, rule)

@@ -39,7 +39,8 @@ from edanas.run.pretraining import (
 )
 from edanas.run.provenance import digest_of_file, digest_of_parts, environment
 from edanas.supernets.option_checks import SMALLEST_SIDE
-from edanas.supernets.whitened_cnn import WhitenedCNN, whiten
+from edanas.supernets.whitened_cnn import WhitenedCNN
+from edanas.supernets.whitening import whiten
 from edanas.training.schedule import TimeSlice
 from edanas.training.supernet_file import read_recipe, write
 from edanas.training.teacher_training import TeacherTraining, default_epochs, teacher_settings

@@ -9,22 +9,20 @@ from edanas.core.operator_graph import Footprint
 from edanas.core.types import SegmentCost
 from edanas.supernets.block_footprints import Layers, with_footprint
 from edanas.supernets.dense_space import DenseBlockPlan, DensePlan
-from edanas.supernets.mobile_space import shrunk
 
 
 def with_dense_footprints(
-    costs: tuple[tuple[SegmentCost, ...], SegmentCost], plan: DensePlan, stem: DenseBlockPlan
+    costs: tuple[tuple[SegmentCost, ...], SegmentCost], plan: DensePlan
 ) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
     """Return the costs of each stage and of the last exit with their footprints.
 
     Args:
         costs: The costs without footprints.
         plan: The sizes of the backbone.
-        stem: The sizes of the first convolution.
     """
     stages, last = costs
     blocks = [list(stage) for stage in plan.stages]
-    blocks[0].insert(0, stem)
+    blocks[0].insert(0, plan.stem)
     counted = tuple(
         with_footprint(cost, map(dense_block, stage)) for cost, stage in zip(stages, blocks, strict=True)
     )
@@ -38,7 +36,7 @@ def dense_block(plan: DenseBlockPlan) -> Footprint:
     main = layers.conv(plan.out_channels, kernel.size, plan.stride, kernel.padding)
     if plan.pool > 1:
         # BatchNorm follows the max-pooling, and is not part of the convolution.
-        layers.pool(shrunk(layers.shape[1], plan.pool))
+        layers.pool(plan.out_side)
         layers.last = main = layers.normalisation(layers.last, plan.out_channels)
     if plan.shortcut == "identity":
         layers.last = layers.elementwise("add", main, 0)
@@ -54,7 +52,7 @@ def dense_block(plan: DenseBlockPlan) -> Footprint:
 @lru_cache(maxsize=1024)
 def dense_last_exit(plan: DenseBlockPlan, classes: int) -> Footprint:
     """Return the footprint of a mean and a linear layer after the last block of a dense network."""
-    layers = Layers(plan.out_channels, shrunk(shrunk(plan.side, plan.stride), plan.pool))
+    layers = Layers(plan.out_channels, plan.out_side)
     layers.pool(1)
     layers.last = layers.linear(layers.last, plan.out_channels, classes)
     return layers.end()

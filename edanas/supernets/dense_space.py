@@ -11,6 +11,7 @@ from edanas.core.types import Backbone, SegmentCost, Task, Variable
 from edanas.supernets.layer_costs import Count, convolution, segment_cost
 from edanas.supernets.mobile_space import shrunk
 from edanas.supernets.option_checks import distinct_widths
+from edanas.supernets.whitening import filters_of, patch_side
 
 STAGES = 5
 """Number of stages."""
@@ -69,7 +70,7 @@ def strides_for(sides: Sequence[int]) -> tuple[int, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class DenseBlockPlan:
-    """The sizes of a block: a 3x3 convolution with BatchNorm, a shortcut, and an activation.
+    """The sizes of a block: a convolution with BatchNorm, a shortcut, and an activation.
 
     Args:
         in_channels: Number of input channels.
@@ -81,6 +82,7 @@ class DenseBlockPlan:
         side: Height and width of the block's input.
         pool: Stride and side of the max-pooling before BatchNorm; 1, the default, for none.
         activation: Name of the activation, as in `ACTIVATIONS` of `edanas.supernets.elastic_dense`.
+        whitened: True for a whitened stem; false, the default, for a 3x3 convolution.
     """
 
     in_channels: int
@@ -90,15 +92,36 @@ class DenseBlockPlan:
     side: int
     pool: int = 1
     activation: str = "relu"
+    whitened: bool = False
+
+    @property
+    def kernel(self) -> int:
+        """Side of the kernel."""
+        return patch_side(self.stride) if self.whitened else 3
+
+    @property
+    def padding(self) -> int:
+        """Number of zeros on each end of the features."""
+        return self.stride // 2 if self.whitened else 1
 
     @property
     def reach(self) -> Reach:
-        """The weights of the 3x3 kernel that reach the features; the backbone has only these."""
-        return reach(self.side, 3, self.stride, 1)
+        """The weights of the kernel that reach the features; the backbone has only these."""
+        return reach(self.side, self.kernel, self.stride, self.padding)
+
+    @property
+    def conv_side(self) -> int:
+        """Height and width of the convolution's output."""
+        return (self.side + 2 * self.padding - self.kernel) // self.stride + 1
+
+    @property
+    def out_side(self) -> int:
+        """Height and width of the block's output."""
+        return shrunk(self.conv_side, self.pool)
 
     def costs(self) -> list[Count]:
         """Return the costs of the convolutions."""
-        side = shrunk(self.side, self.stride)
+        side = self.conv_side
         costs = [convolution(self.in_channels, self.out_channels, self.reach.size, side)]
         if self.shortcut == "projected":
             costs.append(convolution(self.in_channels, self.out_channels, 1, side))
@@ -111,12 +134,12 @@ class DensePlan:
 
     Args:
         resolution: Side of the input images in pixels.
-        stem: Number of output channels of the first convolution, which belongs to stage 1.
+        stem: The first convolution, which belongs to stage 1.
         stages: The blocks of each stage.
     """
 
     resolution: int
-    stem: int
+    stem: DenseBlockPlan
     stages: tuple[tuple[DenseBlockPlan, ...], ...]
 
     @property
@@ -139,6 +162,7 @@ class DenseSpace:
         dropout: Share of the classifier's input features that is dropped in training.
         downsampling: `strided` or `pooled`.
         activation: Name of the activation.
+        stem: `convolution` or `whitened`.
     """
 
     widths: tuple[float, ...]
@@ -150,6 +174,7 @@ class DenseSpace:
     dropout: float
     downsampling: str = "strided"
     activation: str = "relu"
+    stem: str = "convolution"
 
     def variables(self) -> tuple[Variable, ...]:
         """Return the resolution, and the width and depth of each stage."""
@@ -167,15 +192,16 @@ class DenseSpace:
 
     def _widths(self, stage: int) -> tuple[float, ...]:
         """Return the widths that give stage number `stage`, from 0, different numbers of channels."""
-        bases = (self.channels[stage], self.channels[0] // 2)[: 1 if stage else 2]
+        has_stem = stage == 0 and self.stem == "convolution"
+        bases = (self.channels[stage], self.channels[0] // 2)[: 2 if has_stem else 1]
         return distinct_widths(self.widths, lambda width: tuple(rounded(base, width) for base in bases))
 
     def channels_of(self, stage: int) -> tuple[int, ...]:
         """Return the distinct numbers of output channels of stage number `stage`, from 0, ascending."""
         return tuple(sorted({rounded(self.channels[stage], width) for width in self.widths}))
 
-    def plan(self, backbone: Backbone) -> DensePlan:
-        """Return the sizes of a backbone.
+    def plan(self, backbone: Backbone, in_channels: int) -> DensePlan:
+        """Return the sizes of a backbone, for images with a number of channels.
 
         Raises:
             CandidateError: A choice is missing, or is not allowed in this space.
@@ -187,32 +213,35 @@ class DenseSpace:
                     f"backbone: {variable.name}: found {choice}; allowed: {variable.choices}"
                 )
         widths = [float(backbone[f"stage{stage}.width"]) for stage in range(1, STAGES + 1)]
-        return self._planned(
-            int(backbone["resolution"]),
-            [rounded(base, width) for base, width in zip(self.channels, widths, strict=True)],
-            [int(backbone[f"stage{stage}.depth"]) for stage in range(1, STAGES + 1)],
-            rounded(self.channels[0] // 2, widths[0]),
-        )
+        stem = self._stem(in_channels, int(backbone["resolution"]), rounded(self.channels[0] // 2, widths[0]))
+        channels = [rounded(base, width) for base, width in zip(self.channels, widths, strict=True)]
+        depths = [int(backbone[f"stage{stage}.depth"]) for stage in range(1, STAGES + 1)]
+        return DensePlan(stem.side, stem, self._planned(stem, channels, depths))
 
-    def largest(self) -> DensePlan:
+    def largest(self, in_channels: int) -> DensePlan:
         """Return the sizes of the largest backbone."""
-        return self.plan(Backbone(tuple((v.name, v.choices[-1] or 0) for v in self.variables())))
+        largest = Backbone(tuple((v.name, v.choices[-1] or 0) for v in self.variables()))
+        return self.plan(largest, in_channels)
 
-    def stem(self, in_channels: int, plan: "DensePlan") -> DenseBlockPlan:
-        """Return the sizes of the first convolution, for images with a number of channels."""
+    def _stem(self, in_channels: int, side: int, channels: int) -> DenseBlockPlan:
+        """Return the sizes of the first convolution; a whitened one has a fixed number of channels."""
+        whitened = self.stem == "whitened"
+        after = filters_of(in_channels) if whitened else channels
         return DenseBlockPlan(
-            in_channels, plan.stem, self.stem_stride, "none", plan.resolution, 1, self.activation
+            in_channels, after, self.stem_stride, "none", side, 1, self.activation, whitened
         )
 
-    def _planned(self, resolution: int, channels: list[int], depths: list[int], stem: int) -> DensePlan:
-        stages, before, side = [], stem, shrunk(resolution, self.stem_stride)
+    def _planned(
+        self, stem: DenseBlockPlan, channels: list[int], depths: list[int]
+    ) -> tuple[tuple[DenseBlockPlan, ...], ...]:
+        stages, before, side = [], stem.out_channels, stem.out_side
         for after, depth, stride in zip(channels, depths, self.stage_strides, strict=True):
             first = self._first(before, after, stride, side)
-            side = shrunk(side, stride)
+            side = first.out_side
             later = DenseBlockPlan(after, after, 1, "identity", side, 1, self.activation)
             stages.append((first, *[later] * (depth - 1)))
             before = after
-        return DensePlan(resolution, stem, tuple(stages))
+        return tuple(stages)
 
     def _first(self, before: int, after: int, stride: int, side: int) -> DenseBlockPlan:
         """Return the sizes of the first block of a stage."""
@@ -221,20 +250,17 @@ class DenseSpace:
         return DenseBlockPlan(before, after, stride, "projected", side, 1, self.activation)
 
 
-def plan_costs(
-    plan: DensePlan, stem: DenseBlockPlan, task: Task
-) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
+def plan_costs(plan: DensePlan, task: Task) -> tuple[tuple[SegmentCost, ...], SegmentCost]:
     """Return the costs of each stage, and of the last exit.
 
     Args:
         plan: The sizes of the backbone.
-        stem: The sizes of the first convolution.
         task: Number of channels of the images, and number of classes.
     """
-    costs, parts = [], stem.costs()
+    costs, parts = [], plan.stem.costs()
     for stage in plan.stages:
         parts += [count for block in stage for count in block.costs()]
-        side = shrunk(shrunk(stage[-1].side, stage[-1].stride), stage[-1].pool)
+        side = stage[-1].out_side
         costs.append(segment_cost(parts, (stage[-1].out_channels, side, side)))
         parts = []
     classes = task.num_classes

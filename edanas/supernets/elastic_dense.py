@@ -12,6 +12,7 @@ from edanas.core.types import Backbone, Task
 from edanas.supernets.dense_space import DenseBlockPlan, DensePlan, DenseSpace
 from edanas.supernets.kernel_cutting import cut_kernel
 from edanas.supernets.memory_format import grey_in_channels_last
+from edanas.supernets.whitening import whiten
 
 
 class NormalisedConv(nn.Module):
@@ -20,16 +21,23 @@ class NormalisedConv(nn.Module):
     Args:
         in_channels: Number of input channels.
         out_channels: Number of output channels.
-        kernel: Side of the kernel, odd.
+        kernel: Side of the kernel.
         stride: Stride of the convolution.
         pool: Side and stride of the max-pooling; 1, the default, for none.
+        padding: Number of zeros on each end of the features; 0 by default.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, pool: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int = 1,
+        pool: int = 1,
+        padding: int = 0,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, bias=False)
         self.pool = nn.Identity() if pool == 1 else nn.MaxPool2d(pool, ceil_mode=True)
         self.bn = nn.BatchNorm2d(out_channels)
 
@@ -44,7 +52,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class DenseBlock(nn.Module):
-    """A 3x3 convolution with BatchNorm, max-pooling or a shortcut, and an activation.
+    """A convolution with BatchNorm, max-pooling or a shortcut, and an activation.
 
     Args:
         plan: The sizes of the block.
@@ -53,7 +61,8 @@ class DenseBlock(nn.Module):
     def __init__(self, plan: DenseBlockPlan) -> None:
         super().__init__()
         channels = plan.in_channels, plan.out_channels
-        self.main = NormalisedConv(*channels, 3, plan.stride, plan.pool)
+        self.main = NormalisedConv(*channels, plan.kernel, plan.stride, plan.pool, plan.padding)
+        self.main.conv.weight.requires_grad = not plan.whitened
         self.shortcut: nn.Module | None = None
         if plan.shortcut == "identity":
             self.shortcut = nn.Identity()
@@ -97,7 +106,7 @@ class _BlockView(nn.Module):
         weight = layer.conv.weight[:count, : features.shape[1]]
         mean, variance = cast("torch.Tensor", bn.running_mean), cast("torch.Tensor", bn.running_var)
         return F.batch_norm(
-            layer.pool(torch.conv2d(features, weight, None, stride, weight.shape[-1] // 2)),
+            layer.pool(torch.conv2d(features, weight, None, stride, layer.conv.padding)),
             mean[:count],
             variance[:count],
             bn.weight[:count],
@@ -155,8 +164,8 @@ class ElasticDenseNet(Supernet):
     def __init__(self, space: DenseSpace, task: Task) -> None:
         super().__init__()
         self.space, self.task = space, task
-        full = space.largest()
-        self.stem = DenseBlock(space.stem(task.in_channels, full))
+        full = space.largest(task.in_channels)
+        self.stem = DenseBlock(full.stem)
         self.stages = nn.ModuleList(
             nn.ModuleList(DenseBlock(block) for block in stage) for stage in full.stages
         )
@@ -164,19 +173,24 @@ class ElasticDenseNet(Supernet):
         _initialise(self)
         grey_in_channels_last(self.stem)
 
+    def initialise(self, images: torch.Tensor) -> None:
+        """Whiten the stem, if it is a whitened one; see `Supernet.initialise`."""
+        if self.space.stem == "whitened":
+            whiten(self.stem.main.conv, images)
+
     def view(self, backbone: Backbone) -> StagedBackbone:
         """Return a view with its own training mode; see `Supernet.view`.
 
         The parameters of the view are all weights of the shared blocks, not only the slices that it uses.
         """
-        plan = self.space.plan(backbone)
+        plan = self.space.plan(backbone, self.task.in_channels)
         return _assemble(plan, self._blocks(plan, _BlockView), _LastExitView(self.last_exit)).train(
             self.training
         )
 
     def extract(self, backbone: Backbone) -> StagedBackbone:
         """Return a copy; see `Supernet.extract`. torch's global generator stays unchanged."""
-        plan = self.space.plan(backbone)
+        plan = self.space.plan(backbone, self.task.in_channels)
         with torch.random.fork_rng(devices=[]):
             head = LastDenseExit(plan.features, self.task.num_classes, self.space.dropout)
             net = _assemble(plan, self._blocks(plan, _block_copy), head).train(self.training)
@@ -189,7 +203,7 @@ class ElasticDenseNet(Supernet):
         self, plan: DensePlan, make: Callable[[DenseBlock, DenseBlockPlan], nn.Module]
     ) -> list[list[nn.Module]]:
         """Return the modules of each stage; `make` turns a shared block and a plan into a module."""
-        blocks = [[make(self.stem, self.space.stem(self.task.in_channels, plan))]]
+        blocks = [[make(self.stem, plan.stem)]]
         for index, stage in enumerate(plan.stages):
             if index:
                 blocks.append([])
@@ -209,9 +223,9 @@ def build_dense(space: DenseSpace, backbone: Backbone, task: Task) -> StagedBack
     Raises:
         CandidateError: The backbone is not in the space.
     """
-    plan = space.plan(backbone)
+    plan = space.plan(backbone, task.in_channels)
     stages: list[list[nn.Module]] = [[_new_block(part) for part in stage] for stage in plan.stages]
-    stages[0].insert(0, _new_block(space.stem(task.in_channels, plan)))
+    stages[0].insert(0, _new_block(plan.stem))
     head = LastDenseExit(plan.features, task.num_classes, space.dropout)
     net = _assemble(plan, stages, head)
     _initialise(net)

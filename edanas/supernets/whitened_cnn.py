@@ -11,9 +11,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.types import Task
 from edanas.supernets.fixed_network import FixedProvider, Parts
 from edanas.supernets.option_checks import checked_numbers, is_whole
-
-PATCH = 2
-"""Side of the patches that the stem whitens, in pixels."""
+from edanas.supernets.whitening import filters_of, patch_side
 
 _LEAST_SIDE = 24
 """Smallest side of images, in pixels, for which max-pooling rounds sizes down."""
@@ -56,8 +54,8 @@ class WhitenedCNN(FixedProvider):
 
     def parts(self, task: Task) -> Parts:
         """Build stages and last exit; see `FixedProvider.parts`."""
-        before = 2 * task.in_channels * PATCH**2
-        stem: tuple[nn.Module, ...] = (nn.Conv2d(task.in_channels, before, PATCH), nn.GELU())
+        before = filters_of(task.in_channels)
+        stem: tuple[nn.Module, ...] = (nn.Conv2d(task.in_channels, before, patch_side(1)), nn.GELU())
         stages: list[nn.Module] = []
         rounds_up = min(self.resolutions) < _LEAST_SIDE
         for after in self.channels:
@@ -88,30 +86,6 @@ def _convolution(before: int, after: int) -> nn.Conv2d:
     with torch.no_grad():
         nn.init.dirac_(conv.weight[: min(before, after)])
     return conv
-
-
-@torch.no_grad()
-def whiten(stem: nn.Conv2d, images: torch.Tensor) -> None:
-    """Set the filters of a stem so that its outputs on patches of images are uncorrelated, and freeze them.
-
-    Half of the filters are the eigenvectors of the covariance of all patches, divided by the square root of
-    their eigenvalues; the other half are their negatives.
-
-    Args:
-        stem: The first convolution of a `WhitenedCNN`.
-        images: Normalised images (B, C, H, W).
-    """
-    patches = images.float().unfold(2, PATCH, 1).unfold(3, PATCH, 1)
-    rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, stem.weight[0].numel()).double()
-    values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
-    filters = (vectors / (values.clamp(min=0) + 5e-4).sqrt()).T.flip(0)
-    # The sign of an eigenvector is arbitrary, and may differ between machines.
-    filters = filters * filters.gather(1, filters.abs().argmax(1, keepdim=True)).sign()
-    shape = filters.shape[0], *stem.weight.shape[1:]
-    stem.weight.copy_(torch.cat([filters, -filters]).reshape(2 * shape[0], *shape[1:]))
-    stem.weight.requires_grad = False
-    if stem.bias is not None:
-        stem.bias.zero_()
 
 
 @hookimpl

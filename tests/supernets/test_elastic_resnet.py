@@ -105,12 +105,13 @@ def test_views_and_copies_equal_the_definition(backbone, provider):
             torch.testing.assert_close(net.stages[0](images), features[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("stem", ["convolution", "whitened"])
 @pytest.mark.parametrize("downsampling", ["strided", "pooled"])
 @pytest.mark.parametrize(
-    ("sides", "task"), [((8,), GREY), ((16, 28), RGB), ((48,), RGB), ((130,), GREY)], ids=str
+    ("sides", "task"), [((8,), GREY), ((16, 27), RGB), ((48,), RGB), ((130,), GREY)], ids=str
 )
-def test_costs_equal_those_of_the_built_network(sides, task, downsampling):
-    provider = ElasticResNetProvider(resolutions=sides, downsampling=downsampling, **SIZES)
+def test_costs_equal_those_of_the_built_network(sides, task, downsampling, stem):
+    provider = ElasticResNetProvider(resolutions=sides, downsampling=downsampling, stem=stem, **SIZES)
     for backbone in backbones(provider, 3):
         assert provider.costs(backbone, task) == trace(provider.build(backbone, task), task.in_channels)
 
@@ -190,6 +191,29 @@ def test_training_a_view_trains_the_shared_slices_only():
     mean = supernet.stages[0][0].main.bn.running_mean
     assert mean[:4].abs().min() > 0
     assert torch.equal(mean[4:], before["stages.0.0.main.bn.running_mean"][4:])
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_whitened_stem_is_shared_fixed_and_has_uncorrelated_outputs(stride):
+    provider = ElasticResNetProvider(resolutions=(12,), stem="whitened", stem_stride=stride, **SIZES)
+    torch.manual_seed(0)
+    supernet, images = provider.supernet(RGB), torch.randn(200, 3, 12, 12).cumsum(2).cumsum(3) / 12
+    supernet.initialise(images)
+    side = 2 * stride
+    filters = supernet.stem.main.conv.weight[:12]
+    outputs = F.conv2d(images, filters).transpose(0, 1).flatten(1).detach().double()
+    covariance = outputs @ outputs.T / outputs.shape[1]
+    assert filters.shape[2:] == (side, side)
+    torch.testing.assert_close(covariance, torch.diag(covariance.diag()), atol=1e-3, rtol=0)
+    assert (covariance.diag() <= 1.001).all()
+    assert covariance[0, 0] > 0.99
+    for backbone in backbones(provider, 1):
+        for network in (supernet.view(backbone), supernet.extract(backbone), provider.build(backbone, RGB)):
+            conv = next(each for each in network.modules() if isinstance(each, torch.nn.Conv2d))
+            assert not conv.weight.requires_grad
+            assert sum(each.requires_grad for each in network.parameters()) > 10
+        copy = supernet.extract(backbone).stages[0][0].main.conv.weight
+        torch.testing.assert_close(copy, supernet.stem.main.conv.weight)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from edanas.core.preprocess import prepare
 from edanas.core.progress import Silent
 from edanas.core.tracing import trace
 from edanas.core.types import Backbone, Task
-from edanas.supernets.whitened_cnn import WhitenedCNN, whiten
+from edanas.supernets.whitened_cnn import WhitenedCNN
+from edanas.supernets.whitening import whiten
 from edanas.training.schedule import TimeSlice
 from edanas.training.teacher_training import (
     TeacherTraining,

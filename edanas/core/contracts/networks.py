@@ -108,6 +108,13 @@ class Supernet(nn.Module, ABC):
         In eval mode, its outputs equal the outputs of the view of the same backbone.
         """
 
+    def initialise(self, images: torch.Tensor) -> None:
+        """Set the weights that follow from the training images, before the training; by default none.
+
+        Args:
+            images: Normalised images (B, C, R, R) at the largest resolution, or series (B, C, 1, R).
+        """
+
     def sort_channels(self, trained: int = 1) -> None:
         """Sort channels by importance, since smaller backbones use the first channels.
 
