@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import nn
 
 from edanas.core.contracts import ExitClassifier
-from edanas.core.errors import ConfigError
+from edanas.core.errors import ConfigError, near_miss
 from edanas.core.hookspecs import hookimpl
 from edanas.core.types import ExitPoint
 
+POOLINGS: dict[str, type[nn.Module]] = {"average": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
+"""Global poolings, by name."""
+
 
 class PoolLinear(ExitClassifier):
-    """Global average pooling, then one or two linear layers.
+    """Global pooling, then one or two linear layers.
 
     With one linear layer the head costs C x K multiply-adds, for C input channels and K classes.
 
@@ -21,6 +25,7 @@ class PoolLinear(ExitClassifier):
         hidden: Number of units of a hidden layer with Hardswish between pooling and logits. 0, the default,
             leaves the hidden layer out.
         dropout: Probability of dropping an input of the last linear layer during training.
+        pooling: `average` (default) or `max`.
 
     Raises:
         ConfigError: An option is out of range.
@@ -31,16 +36,21 @@ class PoolLinear(ExitClassifier):
         torch.Size([2, 10])
     """
 
-    def __init__(self, hidden: int = 0, dropout: float = 0.0) -> None:
+    def __init__(
+        self, hidden: int = 0, dropout: float = 0.0, pooling: Literal["average", "max"] = "average"
+    ) -> None:
         if hidden < 0:
             raise ConfigError(f"classifier.hidden: found {hidden}; allowed: 0 (no hidden layer) or more")
+        if pooling not in POOLINGS:
+            raise ConfigError(f"classifier.pooling: found {pooling!r}.{near_miss(str(pooling), POOLINGS)}")
         _check_dropout(dropout)
         self.hidden = hidden
         self.dropout = dropout
+        self.pooling = pooling
 
     def build(self, point: ExitPoint, num_classes: int) -> nn.Module:
         """Build a head: features (B, point.channels, any H, any W) -> logits (B, num_classes)."""
-        layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        layers: list[nn.Module] = [POOLINGS[self.pooling](1), nn.Flatten()]
         width = point.channels
         if self.hidden:
             layers += [nn.Linear(width, self.hidden), nn.Hardswish()]

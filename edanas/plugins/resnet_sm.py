@@ -57,8 +57,11 @@ QUICK: dict[str, Any] = {
 # where they are cut. The stem halves the image, so that the first exits are cheap. Max-pooling and GELU make
 # networks more accurate at equal multiply-adds; strided convolutions and ReLU suit 8-bit devices better.
 # Steps with a single backbone gave more accurate networks in two thirds of the time of the sandwich rule.
+# A whitened stem, maxima before linear layers and `nesterov` are from a recipe for few epochs: networks of
+# 9.7M without early exits had 82.2% after 8 epochs, and 79.6% without these three.
 CIFAR: dict[str, Any] = {
-    "scheme": {"name": "joint", "early": 0.5},
+    "classifier": {"name": "pool-linear", "pooling": "max"},
+    "scheme": {"name": "joint", "early": 0.3, "rescale": True},
     "split": {"train": 0.8, "calibration": 0.05, "validation": 0.05, "test": 0.1},
     "supernet": {
         "name": "elastic-resnet",
@@ -70,6 +73,8 @@ CIFAR: dict[str, Any] = {
         "stage_strides": [2, 1, 2, 1, 1],
         "downsampling": "pooled",
         "activation": "gelu",
+        "stem": "whitened",
+        "pooling": "max",
     },
     "search": {"initial": 16, "iterations": 12, "per_iteration": 8, "results": 6},
     "training": {
@@ -85,15 +90,16 @@ CIFAR: dict[str, Any] = {
         "augment": ["shift", "flip"],
     },
     "finetune": {
-        "epochs": 12,
-        "batch_size": 256,
-        "learning_rate": 0.002,
-        "weight_decay": 0.05,
+        "epochs": 24,
+        "batch_size": 1024,
+        "optimizer": "nesterov",
+        "learning_rate": 1.5,
+        "weight_decay": 0.0013,
+        "gradient_clip": 0.0,
         "label_smoothing": 0.05,
-        "ema": 0.99,
         "distillation": 0.7,
         "precision": "auto",
-        "augment": ["shift", "flip"],
+        "augment": ["shift", "alternating-flip"],
     },
     "recalibration": 2000,
 }
@@ -101,10 +107,19 @@ CIFAR: dict[str, Any] = {
 # For a folder of images. `edanas.data.auto_preset` replaces resolutions, batch size and schedule by values
 # that follow from the images.
 AUTO: dict[str, Any] = {
-    **CIFAR,
+    "scheme": {"name": "joint", "early": 0.5},
     "supernet": {"name": "elastic-resnet", "widths": [0.2, 0.4, 0.7, 1.0], "depths": [1, 2, 3]},
     "split": {"train": 0.6, "calibration": 0.1, "validation": 0.1, "test": 0.2},
     "search": {"initial": 16, "iterations": 8, "per_iteration": 8, "results": 5},
+    "training": CIFAR["training"],
+    "finetune": {
+        **CIFAR["training"],
+        "epochs": 12,
+        "backbones": False,
+        "learning_rate": 0.002,
+        "ema": 0.99,
+    },
+    "recalibration": 2000,
 }
 
 # For microcontrollers: candidates judged as 8-bit integers, within limits of RAM and flash.

@@ -163,6 +163,7 @@ class DenseSpace:
         downsampling: `strided` or `pooled`.
         activation: Name of the activation.
         stem: `convolution` or `whitened`.
+        pooling: Global pooling before the last layer: `average` or `max`.
     """
 
     widths: tuple[float, ...]
@@ -175,6 +176,7 @@ class DenseSpace:
     downsampling: str = "strided"
     activation: str = "relu"
     stem: str = "convolution"
+    pooling: str = "average"
 
     def variables(self) -> tuple[Variable, ...]:
         """Return the resolution, and the width and depth of each stage."""

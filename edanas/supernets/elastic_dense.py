@@ -118,22 +118,29 @@ class _BlockView(nn.Module):
 
 
 class LastDenseExit(nn.Module):
-    """The last exit: global average pooling, dropout, and a linear layer.
+    """The last exit: global pooling, dropout, and a linear layer.
 
     Args:
         features: Number of features that the linear layer reads.
         classes: Number of classes.
-        dropout: Share of the features that is dropped in training.
+        space: The search space, with the pooling, and the share of the features that is dropped in training.
     """
 
-    def __init__(self, features: int, classes: int, dropout: float) -> None:
+    def __init__(self, features: int, classes: int, space: DenseSpace) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.pooling = space.pooling
+        self.dropout = nn.Dropout(space.dropout)
         self.linear = nn.Linear(features, classes)
+
+    def pooled(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the pooled features (B, C) of features (B, C, H, W)."""
+        if self.pooling == "max":
+            return F.adaptive_max_pool2d(features, 1).flatten(1)
+        return features.mean((2, 3))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, K) for features (B, C, H, W)."""
-        logits: torch.Tensor = self.linear(self.dropout(features.mean((2, 3))))
+        logits: torch.Tensor = self.linear(self.dropout(self.pooled(features)))
         return logits
 
 
@@ -145,7 +152,7 @@ class _LastExitView(nn.Module):
         self.shared = shared
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        pooled = F.dropout(features.mean((2, 3)), self.shared.dropout.p, self.training)
+        pooled = F.dropout(self.shared.pooled(features), self.shared.dropout.p, self.training)
         linear = self.shared.linear
         return F.linear(pooled, linear.weight[:, : features.shape[1]], linear.bias)
 
@@ -169,7 +176,7 @@ class ElasticDenseNet(Supernet):
         self.stages = nn.ModuleList(
             nn.ModuleList(DenseBlock(block) for block in stage) for stage in full.stages
         )
-        self.last_exit = LastDenseExit(full.features, task.num_classes, space.dropout)
+        self.last_exit = LastDenseExit(full.features, task.num_classes, space)
         _initialise(self)
         grey_in_channels_last(self.stem)
 
@@ -192,7 +199,7 @@ class ElasticDenseNet(Supernet):
         """Return a copy; see `Supernet.extract`. torch's global generator stays unchanged."""
         plan = self.space.plan(backbone, self.task.in_channels)
         with torch.random.fork_rng(devices=[]):
-            head = LastDenseExit(plan.features, self.task.num_classes, self.space.dropout)
+            head = LastDenseExit(plan.features, self.task.num_classes, self.space)
             net = _assemble(plan, self._blocks(plan, _block_copy), head).train(self.training)
         head.to(self.last_exit.linear.weight.device)
         _copy_slices(self.last_exit, head)
@@ -226,7 +233,7 @@ def build_dense(space: DenseSpace, backbone: Backbone, task: Task) -> StagedBack
     plan = space.plan(backbone, task.in_channels)
     stages: list[list[nn.Module]] = [[_new_block(part) for part in stage] for stage in plan.stages]
     stages[0].insert(0, _new_block(plan.stem))
-    head = LastDenseExit(plan.features, task.num_classes, space.dropout)
+    head = LastDenseExit(plan.features, task.num_classes, space)
     net = _assemble(plan, stages, head)
     _initialise(net)
     grey_in_channels_last(net.stages[0])

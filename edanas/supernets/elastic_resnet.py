@@ -36,7 +36,7 @@ class ElasticResNetProvider(SupernetProvider):
     consists of 3x3 convolutions with BatchNorm and an activation, each with a shortcut. In the first
     shortcut of a stage are average pooling and a 1x1 convolution. With `downsampling = "pooled"` the first
     convolution of a stage has no shortcut, and max-pooling in place of a stride. The last exit is global
-    average pooling and a linear layer. Networks of smaller width use the first channels of the shared
+    pooling and a linear layer. Networks of smaller width use the first channels of the shared
     weights. Shortcuts follow He et al., Deep Residual Learning, CVPR 2016; as in Ding et al., RepVGG,
     CVPR 2021, each skips one convolution.
 
@@ -58,6 +58,7 @@ class ElasticResNetProvider(SupernetProvider):
         stem: `convolution` (default), of 3x3 pixels; or `whitened`, fixed filters that whiten overlapping
             patches twice as wide as the stride. There are 8 filters for each channel of the images. Networks
             for photographs then learn in fewer epochs.
+        pooling: Global pooling before the last layer: `average` (default) or `max`.
 
     Raises:
         ConfigError: An option is out of range.
@@ -83,6 +84,7 @@ class ElasticResNetProvider(SupernetProvider):
         downsampling: Literal["strided", "pooled"] = "strided",
         activation: Literal["relu", "gelu"] = "relu",
         stem: Literal["convolution", "whitened"] = "convolution",
+        pooling: Literal["average", "max"] = "average",
     ) -> None:
         sides = checked_sides(resolutions)
         derived_stride, strides = strides_for(sides)
@@ -102,6 +104,7 @@ class ElasticResNetProvider(SupernetProvider):
             downsampling=checked_name("downsampling", downsampling, ("strided", "pooled")),
             activation=checked_name("activation", activation, tuple(ACTIVATIONS)),
             stem=checked_name("stem", stem, ("convolution", "whitened")),
+            pooling=checked_name("pooling", pooling, ("average", "max")),
         )
 
     def variables(self) -> tuple[Variable, ...]:

@@ -78,6 +78,7 @@ def provider_network(registry: Registry, name: str, folder: Path, **options: str
         ("ofa-proxyless", {}),
         ("ofa-resnet50", {}),
         ("elastic-resnet", {"downsampling": "pooled", "activation": "gelu"}),
+        ("elastic-resnet", {"stem": "whitened", "pooling": "max"}),
         ("timm", {}),
         ("module", {}),
     ],

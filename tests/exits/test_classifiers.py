@@ -15,6 +15,7 @@ POINT = ExitPoint(index=0, channels=24, height=8, width=8)
     "classifier",
     [
         PoolLinear(hidden=7, dropout=0.3),
+        PoolLinear(pooling="max"),
         Convolutional(channels=(4,), max_size=1, dropout=0.3),
         Convolutional(channels=(4, 5), max_size=100),
         ConvPoolFC(filters=5, stride=2, dropout=0.3),
@@ -34,6 +35,12 @@ def test_pool_linear_is_a_linear_layer_on_channel_means():
     assert torch.allclose(head(features), expected, atol=1e-5)
     assert count_macs(head, (24, 8, 8)) == 24 * 10
     assert count_macs(PoolLinear(hidden=16).build(POINT, 10), (24, 8, 8)) == 24 * 16 + 16 * 10
+
+
+def test_pool_linear_reads_channel_maxima_if_asked():
+    head = PoolLinear(pooling="max").build(POINT, 10)
+    features = torch.randn(3, 24, 5, 7)
+    torch.testing.assert_close(head(features), head[-1](features.amax((2, 3))))
 
 
 def test_the_papers_head_is_three_convolutions_on_pooled_features():
@@ -92,6 +99,7 @@ def test_dropout_acts_in_training_only():
     ("make", "message"),
     [
         (lambda: PoolLinear(hidden=-1), r"classifier\.hidden: found -1"),
+        (lambda: PoolLinear(pooling="maxx"), r"classifier\.pooling: found 'maxx'\. Did you mean 'max'"),
         (lambda: PoolLinear(dropout=1.0), r"classifier\.dropout: found 1\.0"),
         (lambda: Convolutional(channels=()), r"classifier\.channels: found \[\]"),
         (lambda: Convolutional(channels=(8, 0)), r"classifier\.channels: found \[8, 0\]"),

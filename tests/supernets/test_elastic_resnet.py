@@ -105,13 +105,15 @@ def test_views_and_copies_equal_the_definition(backbone, provider):
             torch.testing.assert_close(net.stages[0](images), features[0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("stem", ["convolution", "whitened"])
+@pytest.mark.parametrize(
+    "form", [{}, {"stem": "whitened", "pooling": "max"}], ids=["convolution", "whitened"]
+)
 @pytest.mark.parametrize("downsampling", ["strided", "pooled"])
 @pytest.mark.parametrize(
     ("sides", "task"), [((8,), GREY), ((16, 27), RGB), ((48,), RGB), ((130,), GREY)], ids=str
 )
-def test_costs_equal_those_of_the_built_network(sides, task, downsampling, stem):
-    provider = ElasticResNetProvider(resolutions=sides, downsampling=downsampling, stem=stem, **SIZES)
+def test_costs_equal_those_of_the_built_network(sides, task, downsampling, form):
+    provider = ElasticResNetProvider(resolutions=sides, downsampling=downsampling, **form, **SIZES)
     for backbone in backbones(provider, 3):
         assert provider.costs(backbone, task) == trace(provider.build(backbone, task), task.in_channels)
 
@@ -195,7 +197,8 @@ def test_training_a_view_trains_the_shared_slices_only():
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_a_whitened_stem_is_shared_fixed_and_has_uncorrelated_outputs(stride):
-    provider = ElasticResNetProvider(resolutions=(12,), stem="whitened", stem_stride=stride, **SIZES)
+    form = {"stem": "whitened", "stem_stride": stride, "pooling": "max"}
+    provider = ElasticResNetProvider(resolutions=(12,), **form, **SIZES)
     torch.manual_seed(0)
     supernet, images = provider.supernet(RGB), torch.randn(200, 3, 12, 12).cumsum(2).cumsum(3) / 12
     supernet.initialise(images)
@@ -214,6 +217,9 @@ def test_a_whitened_stem_is_shared_fixed_and_has_uncorrelated_outputs(stride):
             assert sum(each.requires_grad for each in network.parameters()) > 10
         copy = supernet.extract(backbone).stages[0][0].main.conv.weight
         torch.testing.assert_close(copy, supernet.stem.main.conv.weight)
+        supernet.eval()
+        view, own = supernet.view(backbone), supernet.extract(backbone)
+        torch.testing.assert_close(view(images), own(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
