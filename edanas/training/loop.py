@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import math
 import statistics
 import time
@@ -240,33 +241,24 @@ class Training(ABC):
             now: The clock.
             at: Progress of the training in these steps; `None`, the default, means its present progress.
         """
-        before = copy.deepcopy((self.trained.state_dict(), self.optimizer.state_dict(), self.average.state()))
-        step, schedule = self.step, self.schedule
+        before, step = copy.deepcopy(self._state()), self.step
         if at is not None:
-            self.schedule = Schedule(schedule.steps, step, at)
+            self.schedule = Schedule(self.schedule.steps, step, at)
         self._network.train()
         seconds: list[float] = []
         begin = time.monotonic()
         with self._isolated_random_state():
-            batches = self._rest_of_epoch()
+            batches = itertools.chain.from_iterable(iter(self._rest_of_epoch, None))
             for _ in range(WARM_UP_STEPS + TRIAL_STEPS):
                 start = now()
-                batch = next(batches, None)
-                if batch is None:
-                    batches = self._rest_of_epoch()
-                    batch = next(batches)
-                self._seeded_step(*batch)
+                self._seeded_step(*next(batches))
                 seconds.append(now() - start)
                 self.step = step
                 limit = math.inf if self.pace is None else TRIAL_SHARE * self.pace.limit
                 (is_late,) = self.ranks.agreed(time.monotonic() - begin > limit)
                 if len(seconds) > WARM_UP_STEPS and is_late:
                     break
-        self.trained.load_state_dict(before[0])
-        self.optimizer.load_state_dict(before[1])
-        self.average.load(before[2])
-        self.schedule = schedule
-        self.finite.remember()
+        self._restore(before)
         return seconds[WARM_UP_STEPS:]
 
     @contextmanager
@@ -389,6 +381,7 @@ class Training(ABC):
             if state is not None:
                 check_finite(state["network"], self.checkpoint.path)
                 self._restore(state)
+                self._written = self.step
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.schedule, step = Schedule.from_dict(state["schedule"]), int(state["step"])
@@ -402,4 +395,4 @@ class Training(ABC):
         self.finite.skipped = int(state["skipped"])
         self.finite.remember()
         self._seconds_per_step = None if state["each"] is None else float(state["each"])
-        self.step, self.seconds, self._written = step, float(state["seconds"]), step
+        self.step, self.seconds = step, float(state["seconds"])

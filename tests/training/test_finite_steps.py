@@ -72,6 +72,13 @@ def test_a_skipped_step_leaves_weights_and_statistics_as_they_were(tmp_path):
     assert any(not torch.equal(before[4][name], tensor) for name, tensor in after.items())
 
 
+def test_steps_that_a_measurement_skips_do_not_count(tmp_path):
+    settings = replace(SETTINGS, skip_nonfinite=1)
+    training = trainer(tmp_path / "supernet.pt", settings=settings, scheme=Spoiled(0))
+    training.fit(60.0)
+    assert training.finite.skipped == 0
+
+
 def test_more_steps_than_allowed_end_a_training(tmp_path):
     settings = replace(SETTINGS, skip_nonfinite=1)
     scheme = Spoiled(0, CALLS * 4)
