@@ -199,12 +199,12 @@ def _scaled_groups(module: nn.Module, trained: list[nn.Parameter], decay: float)
     scales: dict[int, float] = {}
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            scales[id(layer.weight)] = 0.0
+            scales |= {id(layer.weight): 0.0, id(layer.bias): BIAS_SCALE}
         if isinstance(layer, nn.Linear):
             scales |= {id(layer.weight): LINEAR_SCALE**2, id(layer.bias): LINEAR_SCALE}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for each in trained:
-        scale = scales.get(id(each), 1 if each.ndim > 1 else BIAS_SCALE)
+        scale = scales.get(id(each), 1.0)
         # The decay of weights in a step is the same in all layers.
         key = scale, decay / scale if each.ndim > 1 else 0.0
         groups.setdefault(key, []).append(each)
