@@ -30,25 +30,21 @@ from edanas.plugins.registry import Registry
 from edanas.run.compose import compose
 from edanas.run.layers import layered_settings, user_layers
 
-ADAMW = {
-    "finetune.optimizer": "adamw",
-    "finetune.learning_rate": 0.006,
-    "finetune.weight_decay": 0.05,
-    "finetune.batch_size": 256,
-    "finetune.ema": 0.99,
-}
 STEM, MEANS = {"supernet.stem": "convolution"}, {"supernet.pooling": "average"}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "preset": {},
     "convolution as stem": STEM,
     "average pooling": MEANS,
-    "AdamW": ADAMW,
-    "all three": {**STEM, **MEANS, **ADAMW},
-    "rate x0.5": {"finetune.learning_rate": 0.75},
-    "batches of 256": {"finetune.batch_size": 256, "finetune.learning_rate": 0.75},
-    "EMA 0.95": {"finetune.ema": 0.95},
-    "label smoothing 0.2": {"finetune.label_smoothing": 0.2},
+    "both": {**STEM, **MEANS},
+    "strided": {"supernet.downsampling": "strided"},
+    "ReLU": {"supernet.activation": "relu"},
+    "rate x2": {"finetune.learning_rate": 0.006},
+    "SGD": {
+        "finetune.optimizer": "sgd",
+        "finetune.learning_rate": 0.2,
+        "finetune.weight_decay": 5e-4,
+    },
 }
 
 

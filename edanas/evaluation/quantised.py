@@ -18,12 +18,6 @@ from edanas.training.pace import Pace
 _RATE = 0.1
 """Learning rate of the training in integers, as a share of that of the fine-tuning."""
 
-_ADAMW_RATE = 3e-4
-"""Learning rate of the training in integers by AdamW after a fine-tuning by `nesterov`.
-
-The rates of `nesterov` suit layers before BatchNorm, which is a part of the convolutions here.
-"""
-
 
 def checked_epochs(epochs: int) -> int:
     """Return the option `quantized_epochs` of an evaluation.
@@ -84,8 +78,7 @@ def train_in_integers(
     Args:
         bench: The run's objects and data.
         network: The network; changed in place.
-        settings: Settings of the fine-tuning, whose learning rate is divided by ten. AdamW takes the place of
-            `nesterov`.
+        settings: Settings of the fine-tuning, whose learning rate is divided by ten.
         epochs: Number of epochs; 0 = no training.
         seed: Seed of the order of samples and of augmentation.
         bar: Progress bar, advanced once per step.
@@ -102,8 +95,6 @@ def train_in_integers(
         learning_rate=_RATE * settings.learning_rate,
         precision="fp32",
     )
-    if settings.optimizer == "nesterov":
-        slow = replace(slow, optimizer="adamw", learning_rate=_ADAMW_RATE)
     trained = quantised(bench, network)
     bench.finetune(trained, slow, seed, bar, teacher, pace)
     write_back(trained, network)

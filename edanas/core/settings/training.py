@@ -46,13 +46,7 @@ class TrainingSettings:
         "where a part has fewer than 16 samples.",
         default="auto",
     )
-    optimizer: str = setting(
-        "Optimizer: `adamw`; `sgd` (momentum 0.9); or `nesterov` (momentum 0.85) for large batches and rates "
-        "near 1: biases of normalisation layers have 64 times the rate, their scales are not trained, and "
-        "linear layers have a smaller rate.",
-        "adamw",
-        choices=("adamw", "sgd", "nesterov"),
-    )
+    optimizer: str = setting("Optimizer: `adamw` or `sgd` (momentum 0.9).", "adamw", choices=("adamw", "sgd"))
     learning_rate: float = setting("Peak learning rate.", 0.003, above=0)
     schedule: str = setting(
         "Learning rate over time: `cosine` (after a linear warm-up in a tenth of the steps) or `constant`.",
