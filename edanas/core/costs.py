@@ -7,14 +7,15 @@ Products with the zeros of the padding count. Weights that only meet such zeros 
 the mobile and dense networks of edanas have none (`edanas.supernets.kernel_cutting`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import CostError
+from edanas.core.idle_stages import idle_stages, image_stages_of
 from edanas.core.moved_modules import moved_name
 from edanas.core.types import SegmentCost, SelectionScheme
 
@@ -27,6 +28,8 @@ class Costs:
         stages: Multiply-adds of each of the M stages.
         heads: Multiply-adds of the head at each of the N = M - 1 exit points; `None` where they are unknown.
         last: Multiply-adds of the last exit.
+        image_stages: Indices of the stages after the first one that read the image; none by default. The
+            stages before them count only for an exit before them.
 
     Raises:
         ValueError: The number of heads is not one less than the number of stages.
@@ -39,6 +42,7 @@ class Costs:
     stages: tuple[int, ...]
     heads: tuple[int | None, ...]
     last: int
+    image_stages: tuple[int, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if len(self.heads) != len(self.stages) - 1:
@@ -58,12 +62,17 @@ class Costs:
             last: Costs of the last exit.
         """
         known = tuple(heads[i].macs if i in heads else None for i in range(len(stages) - 1))
-        return cls(tuple(stage.macs for stage in stages), known, last.macs)
+        return cls(tuple(stage.macs for stage in stages), known, last.macs, image_stages_of(stages))
+
+    def running(self, exits: Collection[int]) -> tuple[int, ...]:
+        """Return the multiply-adds of the stages with these exits; a stage that does not run costs 0."""
+        idle = idle_stages(self.image_stages, exits)
+        return tuple(0 if at in idle else macs for at, macs in enumerate(self.stages))
 
 
 def backbone_macs(costs: Costs) -> int:
-    """Return the multiply-adds of all stages and the last exit, without early exits."""
-    return sum(costs.stages) + costs.last
+    """Return the multiply-adds of all stages that run without early exits, and of the last exit."""
+    return sum(costs.running(())) + costs.last
 
 
 def cut_costs(costs: Costs, stages: int) -> Costs:
@@ -90,7 +99,10 @@ def cut_costs(costs: Costs, stages: int) -> Costs:
         raise CostError(f"a network ends at exit {stages}, but the cost of its head is not known")
     nothing = total - stages
     return Costs(
-        (*costs.stages[:stages], *((0,) * nothing)), (*costs.heads[: stages - 1], *((None,) * nothing)), last
+        (*costs.stages[:stages], *((0,) * nothing)),
+        (*costs.heads[: stages - 1], *((None,) * nothing)),
+        last,
+        tuple(at for at in costs.image_stages if at < stages),
     )
 
 
@@ -151,10 +163,10 @@ def _macs_up_to(
     points = len(costs.heads)
     if len(scheme.thresholds) != points:
         raise ValueError(f"{points} exit points, but {len(scheme.thresholds)} thresholds")
-    totals = np.full(points + 1, np.nan)
+    totals, stages = np.full(points + 1, np.nan), costs.running(scheme.placed)
     for i in scheme.placed:
-        totals[i] = sum(costs.stages[: i + 1]) + _head(costs, i) + earlier(i)
-    totals[points] = backbone_macs(costs) + earlier(points)
+        totals[i] = sum(stages[: i + 1]) + _head(costs, i) + earlier(i)
+    totals[points] = sum(stages) + costs.last + earlier(points)
     return totals
 
 

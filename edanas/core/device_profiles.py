@@ -13,6 +13,7 @@ from typing import Any
 
 from edanas.core.costs import Costs
 from edanas.core.errors import ConfigError, near_miss
+from edanas.core.idle_stages import image_stages_of
 from edanas.core.machine import user_path
 from edanas.core.operator_graph import KINDS, Footprint
 from edanas.core.types import SegmentCost
@@ -105,7 +106,7 @@ def segment_figures(
         return profile.nanoseconds(cost.footprint or Footprint(0, 0, 0, 0))
 
     known = tuple(time(heads[index]) if index in heads else None for index in range(len(stages) - 1))
-    return Costs(tuple(map(time, stages)), known, time(last))
+    return Costs(tuple(map(time, stages)), known, time(last), image_stages_of(stages))
 
 
 def _checked(table: Mapping[str, Any], path: Path) -> DeviceProfile:

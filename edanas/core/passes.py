@@ -16,13 +16,9 @@ def exit_parts(backbone: StagedBackbone, heads: Mapping[int, nn.Module]) -> list
         backbone: The network of stages and the last exit.
         heads: Heads of the early exits by exit point, from 0.
     """
-    parts, segment = [], []
-    for index, stage in enumerate(backbone.stages):
-        segment.append(stage)
-        if index in heads:
-            parts.append(ExitPart(tuple(segment), heads[index]))
-            segment = []
-    return [*parts, ExitPart(tuple(segment), backbone.head)]
+    return [
+        ExitPart(tuple(stages), heads.get(exit_, backbone.head)) for exit_, stages in backbone.segments(heads)
+    ]
 
 
 def exit_logits(

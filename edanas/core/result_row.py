@@ -76,7 +76,7 @@ class ResultRow:
         last_flash: Bytes of the weights of the last exit.
         device: Estimates for the device of the setting `device_profile`, by name; empty without a device.
         exit_accuracy: Accuracy of the samples that exit at each exit; `None` for an exit without samples.
-        stage_macs: MACs of each stage.
+        stage_macs: MACs of each stage; 0 for a stage that does not run.
         head_macs: MACs of the head at each exit point; `None` = no exit there.
         last_macs: MACs of the last exit.
         examples: Example images; `edanas.evaluation.examples` describes the keys of each.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -102,9 +103,9 @@ def trace(backbone: StagedBackbone, in_channels: int) -> tuple[tuple[SegmentCost
     """
     features = _zeros(backbone, (1, in_channels, *backbone.input_size))
     stages = []
-    for stage in backbone.stages:
+    for at, stage in enumerate(backbone.stages):
         cost, features = _segment(stage, features)
-        stages.append(cost)
+        stages.append(replace(cost, reads_image=at in backbone.image_stages))
     return tuple(stages), _segment(backbone.head, features)[0]
 
 

@@ -17,7 +17,7 @@ from edanas.core.hookspecs import hookimpl
 from edanas.core.optional_packages import import_optional
 from edanas.core.preprocess import PREPROCESSING
 from edanas.deploy.manifest import check_folder, check_images, read_described, write_described
-from edanas.deploy.segment_files import segment_fields
+from edanas.deploy.segment_files import check_alone, segment_fields
 from edanas.deploy.segments import example_images, example_memory, manifest_fields, segments
 
 FORM, VERSION = "edanas-executorch", 1
@@ -132,6 +132,7 @@ class ExecutorchRunner(Runner):
 
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """See `Runner.backbone`."""
+        check_alone(self.path, self._manifest)
         if self._looks_back:
             raise EdanasError(
                 f"{self.path}: the last exit reads the outputs of earlier exits, and cannot run without them"

@@ -1,5 +1,6 @@
 """Exporters of `.tflite` files, in floats and in 8-bit integers, for LiteRT and for microcontrollers."""
 
+import copy
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -8,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from edanas.core.contracts import ExitNetwork, Exporter, Formula, Runner
 from edanas.core.errors import ExportError
 from edanas.core.hookspecs import hookimpl
+from edanas.core.idle_stages import idle_stages
 from edanas.core.optional_packages import import_optional
 from edanas.core.types import ImageSet
 from edanas.deploy.int8.matching import matching_thresholds
@@ -103,6 +106,7 @@ class LitertFiles(Exporter):
                 or the interpreters disagree.
         """
         check_folder(stem)
+        network = _without_idle(network)
         decision = _decision(network)
         layered, thresholds = self._layered(network)
         stem = stem.with_name(f"{stem.name}{self.ending.removesuffix('.json')}")
@@ -312,16 +316,26 @@ def _formula(network: ExitNetwork, field: str) -> dict[str, Any]:
     return {"name": formula.name, "numbers": list(formula.numbers)}
 
 
+def _without_idle(network: ExitNetwork) -> ExitNetwork:
+    """Return a network without stages that do not run with its placed exits, and without other heads.
+
+    Layers are recorded with the features of the stage before. The result is a copy if a stage does not run.
+    """
+    placed = network.scheme.placed
+    if network.points == placed or not idle_stages(network.backbone.image_stages, placed):
+        return network
+    shorter = copy.deepcopy(network)
+    shorter.backbone = shorter.backbone.without_idle(placed)
+    shorter.heads = nn.ModuleDict({str(at): shorter.heads[str(at)] for at in placed})
+    return shorter
+
+
 def _segment_parts(layered: ExitNetwork) -> list[SegmentParts]:
     """Return the parts of each segment, in order."""
     backbone: Any = layered.backbone
-    parts, stages = [], []
-    for at, stage in enumerate(backbone.stages[: backbone.ends]):
-        stages.append(stage)
-        if at in layered.scheme.placed:
-            head: Any = layered.heads[str(at)]
-            parts.append(SegmentParts(stages, head, last=False))
-            stages = []
+    heads: Any = layered.heads
+    *early, (_, stages) = backbone.segments(layered.scheme.placed)
+    parts = [SegmentParts(each, heads[str(at)], last=False) for at, each in early]
     return [*parts, SegmentParts(stages, backbone.head, last=True)]
 
 

@@ -11,7 +11,7 @@ from edanas.core.contracts import ExitNetwork, Runner
 from edanas.core.errors import EdanasError, ExportError
 from edanas.deploy.manifest import check_images, read_described, write_described
 from edanas.deploy.run_onnx import VERSION, EarlyExitNetwork
-from edanas.deploy.segments import ExportSegment, manifest_fields
+from edanas.deploy.segments import IMAGE_NETWORKS, ExportSegment, manifest_fields
 
 
 class SegmentRunner(Runner):
@@ -51,6 +51,7 @@ class SegmentRunner(Runner):
     def backbone(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """See `Runner.backbone`."""
         check_images(self.path, self.network.manifest, images)
+        check_alone(self.path, self.network.manifest)
         try:
             return self.network.backbone(images)
         except ValueError as error:
@@ -100,6 +101,16 @@ def write_segments(
         **more,
     }
     return write_described(stem.with_name(f"{stem.name}.{ending}.json"), description, files, free)
+
+
+def check_alone(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that the last exit can run without the segments of earlier exits.
+
+    Raises:
+        EdanasError: Each segment holds a network that reads the image, and passes the image on.
+    """
+    if manifest.get(IMAGE_NETWORKS) and len(manifest["segments"]) > 1:
+        raise EdanasError(f"{path}: the network of the last exit cannot run without those of earlier exits")
 
 
 def segment_fields(segment: ExportSegment) -> dict[str, Any]:

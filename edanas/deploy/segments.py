@@ -10,10 +10,14 @@ from torch.nn import functional as F
 from edanas.core.contracts import ExitNetwork, ExitReader
 from edanas.core.contracts.exit_network import Decide, Memory
 from edanas.core.errors import ExportError
+from edanas.core.idle_stages import running_costs
 from edanas.core.preprocess import PREPROCESSING, by_channel, resampled, resize_all
 from edanas.core.series import at_length
 from edanas.core.tracing import measure, trace
 from edanas.core.types import LABELS
+
+IMAGE_NETWORKS = "image_networks"
+"""Field of a manifest: true if each segment holds a network that reads the image."""
 
 
 class ExportSegment(NamedTuple):
@@ -178,19 +182,17 @@ def segments(network: ExitNetwork) -> list[ExportSegment]:
     frozen.float().cpu()
     decide = {each.exit: each.decide for each in frozen.segments()}
     readers = frozen.inference, frozen.criterion
-    stages: list[nn.Module] = [_preprocessing(network)]
+    first: list[nn.Module] = [_preprocessing(network)]
     parts: list[ExportSegment] = []
     begin = 0
-    for at, stage in enumerate(frozen.backbone.stages):
-        stages.append(stage)
+    for at, stages in frozen.backbone.segments(network.scheme.placed):
         last = at == network.exit_points
         threshold = None if last else network.scheme.thresholds[at]
-        if last or threshold is not None:
-            classifier = frozen.backbone.head if last else frozen.heads[str(at)]
-            body, head = Body(stages).eval(), Head(classifier, decide[at], readers, last=last).eval()
-            before, body_macs = len(parts) * memory_width(readers), sum(macs[begin : at + 1])
-            parts.append(ExportSegment(at, threshold, body, head, before, body_macs, heads[at]))
-            stages, begin = [], at + 1
+        classifier = frozen.backbone.head if last else frozen.heads[str(at)]
+        body, head = Body([*first, *stages]).eval(), Head(classifier, decide[at], readers, last=last).eval()
+        before, body_macs = len(parts) * memory_width(readers), sum(macs[begin : at + 1])
+        parts.append(ExportSegment(at, threshold, body, head, before, body_macs, heads[at]))
+        first, begin = [], at + 1
     return parts
 
 
@@ -206,7 +208,8 @@ def part_macs(network: ExitNetwork) -> tuple[tuple[int, ...], dict[int, int]]:
     """Return the multiply-adds of each stage and of each head, for one sample.
 
     Returns:
-        The multiply-adds of the stages, in order, and those of the heads by the index of the exit.
+        The multiply-adds of the stages, in order, and those of the heads by the index of the exit. A stage
+        that does not run has none.
 
     Raises:
         CostError: The multiply-adds of a stage or a head cannot be counted.
@@ -215,7 +218,7 @@ def part_macs(network: ExitNetwork) -> tuple[tuple[int, ...], dict[int, int]]:
     heads = {at: measure(network.heads[str(at)], stages[at].shape) for at in network.scheme.placed}
     decisions = network.decision_costs()
     head_macs = {at: (cost + decisions[at]).macs for at, cost in {**heads, network.exit_points: last}.items()}
-    return tuple(stage.macs for stage in stages), head_macs
+    return tuple(stage.macs for stage in running_costs(stages, network.scheme.placed)), head_macs
 
 
 def memory_width(readers: Sequence[ExitReader]) -> int:
@@ -253,6 +256,7 @@ def manifest_fields(network: ExitNetwork) -> Mapping[str, Any]:
         "classes": list(network.classes),
         **({LABELS: network.description[LABELS]} if LABELS in network.description else {}),
         "looks_back": network.memory,
+        **({IMAGE_NETWORKS: True} if network.backbone.image_stages else {}),
     }
 
 

@@ -7,6 +7,7 @@ import torch
 from edanas.core.contracts import ExitClassifier, Meter, Specimen
 from edanas.core.costs import Costs, cut_costs
 from edanas.core.cut_backbones import stages_of
+from edanas.core.idle_stages import image_stages_of
 from edanas.core.network_memory import NOTHING, lacks_footprints
 from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import Backbone, ExitPoint, SegmentCost
@@ -103,7 +104,8 @@ class CostBook:
                 figures = measure_now()
             else:
                 figures = measure_once(self.run.folder, *key, measure_now, self.run.device_kind())
-            self._figures[key] = Costs(figures.stages, figures.heads, figures.last)
+            image_stages = image_stages_of(self.segments(backbone)[0])
+            self._figures[key] = Costs(figures.stages, figures.heads, figures.last, image_stages)
         return self._figures[key]
 
     def _specimen(self, backbone: Backbone) -> Specimen:

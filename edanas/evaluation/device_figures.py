@@ -6,6 +6,7 @@ from typing import Any
 
 from edanas.core.costs import executed_macs, executed_per_exit
 from edanas.core.device_profiles import DeviceProfile, segment_figures
+from edanas.core.idle_stages import running_costs
 from edanas.core.network_memory import NOTHING
 from edanas.core.types import SegmentCost, SelectionScheme
 from edanas.model.anatomy import Anatomy
@@ -21,7 +22,7 @@ def memory_figures(anatomy: Anatomy, scheme: SelectionScheme) -> dict[str, Any]:
     memory = anatomy.memory(scheme)
     if memory is None:
         return {}
-    stages = [each.footprint or NOTHING for each in anatomy.stages]
+    stages = [each.footprint or NOTHING for each in running_costs(anatomy.stages, scheme.placed)]
     heads = {index: anatomy.heads[index] for index in scheme.placed}
     return {
         "ram": memory.ram,

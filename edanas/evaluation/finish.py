@@ -7,6 +7,7 @@ from edanas.core.attempt import reason
 from edanas.core.contracts import Evaluator, Executor, Exporter, ThresholdSetter
 from edanas.core.errors import CandidateError, RunError
 from edanas.core.feasible import Feasibility
+from edanas.core.idle_stages import running_costs
 from edanas.core.progress import Bar, LocalBar, Progress, SilentBar
 from edanas.core.records import parse, sealed_text, unsealed
 from edanas.core.result_row import ResultRow
@@ -117,7 +118,8 @@ class Finisher:
         """Return the work of a candidate's training for one sample, in multiply-adds of its backbone."""
         stages, last = self.workbench.segments(candidate.backbone)
         parts = len(stages) + 1 + candidate.scheme.exits
-        return float(sum(stage.macs for stage in stages) + last.macs + _START * parts)
+        running = running_costs(stages, candidate.scheme.placed)
+        return float(sum(stage.macs for stage in running) + last.macs + _START * parts)
 
 
 class _Orders:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.costs import Costs, ada_macs, backbone_macs, executed_macs, executed_per_exit
+from edanas.core.idle_stages import running_costs
 from edanas.core.types import Candidate, ExitProfile, Metrics, Outcome, SelectionScheme
 from edanas.model.anatomy import Anatomy
 from edanas.thresholds.fronts import threshold_front
@@ -75,7 +76,8 @@ def metrics_of(result: Outcome, scheme: SelectionScheme, anatomy: Anatomy) -> Me
         anatomy: The costs of the network's stages and heads.
     """
     costs = anatomy.costs
-    segments = [*anatomy.stages, *(anatomy.heads[index] for index in scheme.placed), anatomy.last]
+    running = running_costs(anatomy.stages, scheme.placed)
+    segments = [*running, *(anatomy.heads[index] for index in scheme.placed), anatomy.last]
     memory = anatomy.memory(scheme)
     outputs = [segment.outputs for segment in segments if segment.outputs is not None]
     return Metrics(

@@ -164,7 +164,7 @@ def _of_supernet(path: Path, bench: Workbench) -> ExternalTeacher:
         supernet = provider.supernet(task)
     load(path, {SUPERNET: supernet})
     space = SearchSpace.of(provider, settings.thresholds)
-    backbone: StagedBackbone = supernet.extract(space.largest())
+    backbone: StagedBackbone = supernet.extract(space.largest()).without_idle(())
     backbone.to(bench.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if space.largest() != space.smallest():
         # The statistics of a single backbone are in its file.
@@ -184,7 +184,8 @@ def _finished(path: Path, bench: Workbench) -> ExternalTeacher:
     task = Task(len(network.mean), len(network.classes))
     _check_fits(path, task, bench.parts, network.classes)
     own = Normalisation(network.mean, network.std)
-    return ExternalTeacher(network.backbone.float(), network.resolution, _normalisation(bench.parts), own)
+    backbone = network.backbone.without_idle(()).float()
+    return ExternalTeacher(backbone, network.resolution, _normalisation(bench.parts), own)
 
 
 def _of_timm(model: str, path: Path | None, bench: Workbench) -> ExternalTeacher:

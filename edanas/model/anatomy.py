@@ -1,11 +1,12 @@
 """Costs of the segments of an early-exit network."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from edanas.core.contracts import ExitNetwork
 from edanas.core.costs import Costs
+from edanas.core.idle_stages import running_costs
 from edanas.core.network_memory import NetworkMemory, network_memory
 from edanas.core.tracing import exit_points, measure, trace
 from edanas.core.types import SegmentCost, SelectionScheme
@@ -53,9 +54,14 @@ class Anatomy:
         }
         return cls(stages, heads, last + decisions[-1])
 
+    def running(self, exits: Collection[int]) -> "Anatomy":
+        """Return the costs with exits at some exit points, where stages that do not run cost nothing."""
+        return replace(self, stages=running_costs(self.stages, exits))
+
     def memory(self, scheme: SelectionScheme) -> NetworkMemory | None:
         """Return the memory on a microcontroller; `None` if the footprint of a segment is not known."""
-        return network_memory(self.stages, self.heads, self.last, scheme.placed)
+        stages = running_costs(self.stages, scheme.placed)
+        return network_memory(stages, self.heads, self.last, scheme.placed)
 
     @cached_property
     def costs(self) -> Costs:

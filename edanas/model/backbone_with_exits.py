@@ -28,7 +28,7 @@ class BackboneWithExits(ExitNetwork):
     """A backbone with heads at some of its exit points, and a selection scheme.
 
     Args:
-        backbone: A backbone of M stages with the last exit.
+        backbone: A backbone of M stages with the last exit. Stages that no exit needs are left out.
         heads: Exit classifiers by index of their exit point, from 0 to M - 2. Not every head must be placed.
         scheme: One threshold for each of the N = M - 1 exit points, or `None` for no exit there.
         criterion: Confidence criterion. A criterion with weights must be the result of its `build`.
@@ -72,7 +72,7 @@ class BackboneWithExits(ExitNetwork):
             raise ConfigError(f"mean: found {list(mean)}; allowed: finite numbers")
         if not all(limits.tiny <= each <= limits.max for each in std):
             raise ConfigError(f"std: found {list(std)}; allowed: finite numbers above 0")
-        self.backbone = backbone
+        self.backbone = backbone.without_idle(heads)
         self.heads = nn.ModuleDict({str(point): heads[point] for point in sorted(heads)})
         self.scheme = scheme
         self.criterion = criterion

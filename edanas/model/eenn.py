@@ -251,20 +251,16 @@ class EENN(BackboneWithExits):
         The first segment begins with the function that resizes and normalises images.
         """
         segments: list[Segment] = []
-        ran: tuple[int, ...] = ()
         # The type of the weights is read once, because finding a weight takes as long as a small layer.
-        stages: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
-        heads = self.heads._modules
-        for index, stage in enumerate(self.backbone.stages):
-            if index < self.backbone.ends:
-                stages.append(stage)
-            threshold = self._scheme.thresholds[index] if index < self.exit_points else None
-            if threshold is not None:
-                ran = (*ran, index)
-                segments.append(Segment(index, stages, heads[str(index)], self._decision(ran), threshold))
-                stages = []
-        last = self._decision((*ran, self.last_point))
-        segments.append(Segment(self.exit_points, stages, self.backbone.head, last, None))
+        before: list[Callable[[torch.Tensor], torch.Tensor]] = [partial(self._prepare, self._weight().dtype)]
+        ran = (*self._scheme.placed, self.last_point)
+        for number, (exit_, stages) in enumerate(self.backbone.segments(self._scheme.placed), 1):
+            last = number == len(ran)
+            head = self.backbone.head if last else self.heads[str(exit_)]
+            threshold = None if last else self._scheme.thresholds[exit_]
+            decide = self._decision(ran[:number])
+            segments.append(Segment(exit_, [*before, *stages], head, decide, threshold))
+            before = []
         return segments
 
     @torch.inference_mode()

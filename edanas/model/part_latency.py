@@ -51,7 +51,8 @@ def latency_costs(network: ExitNetwork, batch_size: int = 1) -> Costs:
         network.scheme = scheme
     last = heads.pop(network.exit_points)
     known = tuple(heads.get(point) for point in range(network.exit_points))
-    return Costs(tuple(stages.get(at, 0) for at in range(network.exit_points + 1)), known, last)
+    costs = tuple(stages.get(at, 0) for at in range(network.exit_points + 1))
+    return Costs(costs, known, last, network.backbone.image_stages)
 
 
 def _measure_parts(network: ExitNetwork, batch_size: int) -> tuple[dict[int, int], dict[int, int]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from edanas.core.contracts import ExitNetwork
+from edanas.core.idle_stages import idle_stages
 from edanas.core.types import SelectionScheme, Variable
 from edanas.model.eenn import EENN
 from edanas.model.temperature import TEMPERATURES
@@ -31,6 +32,7 @@ def trimmed_network(
     temperatures = dict(zip((*network.points, network.last_point), values, strict=False))
     shorter = network.cut(end + 1, variables) if end < network.exit_points else copy.deepcopy(network)
     shorter.heads = nn.ModuleDict({str(point): shorter.heads[str(point)] for point in scheme.placed})
+    shorter.backbone = shorter.backbone.without_idle(scheme.placed)
     shorter.scheme = scheme
     if temperatures:
         points = *scheme.placed, shorter.last_point
@@ -50,13 +52,16 @@ def removal_text(before: ExitNetwork, after: ExitNetwork, share: float = 0.0) ->
     """
     count = after.backbone.ends
     exits = [point + 1 for point in before.points if point not in (*after.points, count - 1)]
-    stages = range(count + 1, before.backbone.ends + 1)
+    beyond = range(count + 1, before.backbone.ends + 1)
+    idle = idle_stages(after.backbone.image_stages, after.points)
+    stages = sorted(at + 1 for at in idle - idle_stages(before.backbone.image_stages, before.points))
     parts = [_listed("exit", exits)] if exits else []
-    parts += [_listed("stage", stages), "the last exit"] if stages else []
+    parts += [_listed("stage", [*stages, *beyond])] if stages or beyond else []
+    parts += ["the last exit"] if beyond else []
     if not parts:
         return ""
     small, large = weight_bytes(after), weight_bytes(before)
-    end = f" The last exit is now the exit after stage {count}." if stages else ""
+    end = f" The last exit is now the exit after stage {count}." if beyond else ""
     few = f"fewer than {share:.2%} of the calibration samples exit there"
     cause = few if share else "no sample uses them"
     return (

@@ -6,6 +6,7 @@ from edanas.core.contracts import Constraint
 from edanas.core.cut_backbones import cut
 from edanas.core.device_profiles import DeviceProfile, device_profile
 from edanas.core.errors import InfeasibleError
+from edanas.core.idle_stages import idle_stages
 from edanas.core.settings import Component, Settings
 from edanas.core.tracing import operators
 from edanas.core.types import Candidate, Outcome, SelectionScheme
@@ -74,13 +75,14 @@ def _heaviest(workbench: Workbench, candidate: Candidate) -> str:
     network = workbench.builder.with_every_head(candidate.backbone).backbone.cpu()
     ends, shape = network.ends, (workbench.parts.task.in_channels, network.resolution, network.resolution)
     stages, _ = workbench.segments(candidate.backbone)
-    parts = [(stage, f"stage {index + 1}") for index, stage in enumerate(network.stages[:ends])]
-    weights = []
-    for (module, place), inputs in zip(
-        [*parts, (network.head, "the last exit")],
-        [shape, *(each.shape for each in stages[:ends])],
-        strict=True,
-    ):
+    shapes = [shape, *(each.shape for each in stages[:ends])]
+    idle, weights = idle_stages(network.image_stages, ()), []
+    parts = [
+        (stage, f"stage {at + 1}", shapes[at])
+        for at, stage in enumerate(network.stages[:ends])
+        if at not in idle
+    ]
+    for module, place, inputs in [*parts, (network.head, "the last exit", shapes[-1])]:
         graph = operators(module, inputs)
         weights += [
             (each.flash, f"{each.name} in {place} ({each.flash:,} bytes)") for each in graph.operators

@@ -38,9 +38,10 @@ class CascadeProvider(SupernetProvider):
 
     A sample exits at the first network whose confidence reaches the threshold. Each stage of a cascade runs
     one network on the image, and returns the image with the network's logits. The exit classifier `carried`
-    reads the logits at no cost. The networks of a cascade are sorted by their multiply-adds. The order of
-    their variables in the genome does not matter, so cascades of the same networks count as one. The networks
-    of a cascade differ: a network that is there twice makes way for the next smaller one.
+    reads the logits at no cost. A network before the last one does not run, and costs nothing, if no exit
+    follows it. The networks of a cascade are sorted by their multiply-adds. The order of their variables in
+    the genome does not matter, so cascades of the same networks count as one. The networks of a cascade
+    differ: a network that is there twice makes way for the next smaller one.
 
     Park et al., Big/little deep neural network for ultra low power inference, CODES+ISSS 2015; Wang et al.,
     IDK Cascades, 2018; Stamoulis et al., Designing Adaptive Neural Networks for Energy-Constrained Image
@@ -150,7 +151,7 @@ class CascadeProvider(SupernetProvider):
         members = self.members(backbone)
         side = int(backbone[RESOLUTION])
         shape = 1, task.in_channels * side + _rows(task.num_classes, side), side
-        stages = []
+        stages: list[SegmentCost] = []
         for member in members:
             parts, last = self._member_costs(member, task)
             whole_network = (*parts, last)
@@ -162,6 +163,7 @@ class CascadeProvider(SupernetProvider):
                     max(part.activations for part in whole_network),
                     shape,
                     sum(outputs) if len(outputs) == len(whole_network) else None,
+                    reads_image=bool(stages),
                 )
             )
         return tuple(stages), SegmentCost(0, 0, 0, (task.num_classes, 1, 1), 0)
@@ -249,22 +251,20 @@ class CascadeSupernet(Supernet):
 class CascadeStage(nn.Module):
     """One network of a cascade as a stage.
 
-    The input of the first stage is a batch of B images (B, C, R, R). The output, and the input of any later
-    stage, is (B, 1, C R + rows, R). It holds the channels of the image, one below the other, then zeros, and
-    at the end K logits for K classes. Zeros and logits take ceil(K / R) rows. A stage replaces the logits in
-    its input.
+    The input of the first stage that runs is a batch of B images (B, C, R, R). The output, and the input of
+    any later stage, is (B, 1, C R + rows, R). It holds the channels of the image, one below the other, then
+    zeros, and at the end K logits for K classes. Zeros and logits take ceil(K / R) rows. A stage replaces the
+    logits in its input.
 
     Args:
         network: The network: images (B, C, R, R) -> logits (B, K).
         in_channels: C, the number of channels of the images.
-        first: True for the first stage, whose input has no logits.
     """
 
-    def __init__(self, network: nn.Module, in_channels: int, *, first: bool) -> None:
+    def __init__(self, network: nn.Module, in_channels: int) -> None:
         super().__init__()
         self.network = network
         self.in_channels = in_channels
-        self.first = first
 
     @property
     def image_network(self) -> nn.Module:
@@ -273,9 +273,9 @@ class CascadeStage(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the images in `features` with the logits of the network on these images."""
-        width = features.shape[3]
+        height, width = features.shape[2:]
         images = features
-        if not self.first:
+        if height > width:
             images = features[:, 0, : self.in_channels * width].reshape(-1, self.in_channels, width, width)
         logits: torch.Tensor = self.network(images)
         classes = logits.shape[1]
@@ -296,7 +296,7 @@ class _LastLogits(nn.Module):
 
 
 def _sequence(networks: Sequence[StagedBackbone], task: Task) -> StagedBackbone:
-    stages = [CascadeStage(net, task.in_channels, first=index == 0) for index, net in enumerate(networks)]
+    stages = [CascadeStage(net, task.in_channels) for net in networks]
     return StagedBackbone(stages, _LastLogits(task.num_classes), networks[0].resolution)
 
 

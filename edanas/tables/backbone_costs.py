@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 
+from edanas.core.costs import backbone_macs
 from edanas.core.types import Metrics, Outcome, SelectionScheme
 from edanas.model.anatomy import Anatomy
 
@@ -19,6 +20,7 @@ class BackboneCosts:
         last: Multiply-adds of the last exit.
         params: Number of parameters of all stages and the last exit together.
         activations: Largest number of elements in one output of the stages and the last exit.
+        backbone: Multiply-adds of the backbone without early exits.
     """
 
     stages: tuple[int, ...]
@@ -26,6 +28,7 @@ class BackboneCosts:
     last: int
     params: int
     activations: int
+    backbone: int
 
     @classmethod
     def of(cls, anatomy: Anatomy) -> Self:
@@ -38,6 +41,7 @@ class BackboneCosts:
             anatomy.last.macs,
             sum(segment.params for segment in always),
             max(segment.activations for segment in always),
+            backbone_macs(anatomy.costs),
         )
 
     def metrics(self, outcome: Outcome, scheme: SelectionScheme) -> Metrics:
@@ -75,7 +79,7 @@ class BackboneCosts:
             ada_macs=float(per_exit[0] @ weights),
             executed_macs=float(per_exit[1] @ weights),
             backbone_accuracy=outcome.backbone_accuracy,
-            backbone_macs=whole,
+            backbone_macs=self.backbone,
             params=params,
             activations=activations,
             exit_macs=(*exit_macs, float(whole + unused)),

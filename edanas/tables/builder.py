@@ -9,6 +9,7 @@ from typing import Any
 from edanas.core.config import read_toml
 from edanas.core.devices import threads_of
 from edanas.core.errors import ConfigError, Interrupted, RunError, TableError
+from edanas.core.idle_stages import image_stages_of
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.runfolder import CONFIG, RunLock
@@ -273,4 +274,6 @@ def _describe(request: TableRequest, composition: Composition, images: str) -> D
             "supernet": supernet_digest(request.supernet),
         },
     )
-    return replace(draft, space_size=draft.backbone_space().size())
+    space = draft.backbone_space()
+    stages, _ = composition.workbench.segments(space.smallest())
+    return replace(draft, space_size=space.size(), image_stages=image_stages_of(stages))

@@ -68,6 +68,8 @@ class Description:
         failed: Backbones that could not be profiled. Each entry holds the backbone's choices and the text of
             the error.
         provenance: Settings, seed, versions, and digests of data and supernet. A search does not use them.
+        image_stages: Indices of the stages after the first one that read the image; none by default. The
+            stages before them cost nothing without an exit before them.
     """
 
     backbones: int
@@ -81,6 +83,7 @@ class Description:
     classes: tuple[str, ...]
     failed: tuple[Mapping[str, Any], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    image_stages: tuple[int, ...] = ()
 
     def space(self, thresholds: Thresholds | None = None) -> SearchSpace:
         """Return the space for a search on the table.
@@ -129,13 +132,16 @@ class Description:
             LookupError: A key is missing.
             TypeError: A value has the wrong type.
         """
+        values = {"image_stages": (), **values}  # older tables lack the key
         known = {each.name: values[each.name] for each in fields(cls)}
         variables = tuple(
             Variable(str(v["name"]), tuple(v["choices"]), v["parent"], frozenset(v["when"]), v.get("stage"))
             for v in values["variables"]
         )
-        for name in ("thresholds", "classes", "failed"):
+        for name in ("thresholds", "classes", "failed", "image_stages"):
             known[name] = known[name] if known[name] == CONTINUOUS else tuple(known[name])
+        if not {*known["image_stages"]} <= {*range(1, known["exit_points"] + 1)}:
+            raise TypeError(f"image_stages: found {known['image_stages']}")
         return cls(**{**known, "variables": variables})
 
 

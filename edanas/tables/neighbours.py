@@ -1,5 +1,6 @@
 """Estimates of metrics for backbones outside a table, from the backbones in the table."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -161,6 +162,8 @@ class Neighbours:
             SegmentCost(*_whole(smoother.weights(row)[0] @ (log - log.mean(axis=0)) + log.mean(axis=0)))
             for smoother, log in zip(self._costs, self._logs, strict=True)
         ]
+        for at in self.table.description.image_stages:
+            segments[at] = replace(segments[at], reads_image=True)
         stages = self.table.description.exit_points + 1
         anatomy = Anatomy(tuple(segments[:stages]), dict(enumerate(segments[stages:-1])), segments[-1])
         return self._outcomes.weights(row)[0], anatomy

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edanas.core.errors import CandidateError, EdanasError, TableError, unknown
+from edanas.core.idle_stages import idle_stages
 from edanas.core.space import SearchSpace
 from edanas.core.types import (
     Backbone,
@@ -62,7 +63,7 @@ class Table:
         self._all_samples = {p: _bits(np.ones(size, dtype=np.bool_)) for p, size in description.parts.items()}
         self._row_of = {genome.tobytes(): row for row, genome in enumerate(self._genomes)}
         self._row_of_backbone: dict[Backbone, int] = {}
-        self._backbone_costs: dict[int, BackboneCosts] = {}
+        self._backbone_costs: dict[tuple[int, frozenset[int]], BackboneCosts] = {}
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> Self:
@@ -175,7 +176,11 @@ class Table:
         """
         row = self.row(backbone)
         macs, params, activations = (self._costs[name][row].tolist() for name in SEGMENT_COSTS)
-        segments = [SegmentCost(*each, UNKNOWN_SHAPE) for each in zip(macs, params, activations, strict=True)]
+        image_stages = self.description.image_stages
+        segments = [
+            SegmentCost(*each, UNKNOWN_SHAPE, reads_image=at in image_stages)
+            for at, each in enumerate(zip(macs, params, activations, strict=True))
+        ]
         stages = self.description.exit_points + 1
         return Anatomy(tuple(segments[:stages]), dict(enumerate(segments[stages:-1])), segments[-1])
 
@@ -194,9 +199,12 @@ class Table:
             TableError: The table holds no profiles on `part`.
         """
         row = self.row(candidate.backbone)
-        costs = self._backbone_costs.get(row)
+        placed = candidate.scheme.placed
+        key = row, idle_stages(self.description.image_stages, placed)
+        costs = self._backbone_costs.get(key)
         if costs is None:
-            costs = self._backbone_costs[row] = BackboneCosts.of(self.anatomy(candidate.backbone))
+            running = self.anatomy(candidate.backbone).running(placed)
+            costs = self._backbone_costs[key] = BackboneCosts.of(running)
         return costs.metrics(self.outcome(row, candidate.scheme, part), candidate.scheme)
 
     def outcome(self, row: int, scheme: SelectionScheme, part: str = SEARCHED) -> Outcome:

@@ -223,6 +223,14 @@ def _check_form(
             features = stage(features)
             outputs.append(features)
         logits = net.head(features)
+        alone = [(at, net.stages[at](images)) for at in net.image_stages]
+    for at, output in alone:
+        require(
+            provider,
+            _close(output, outputs[at]),
+            f"stage {at + 1} of the {form} of {case.name} has `image_network`, but gives other features for "
+            "the image than for the features of the stage before",
+        )
     for index, (channels, output) in enumerate(zip(provider.exit_channels(), outputs, strict=False)):
         require(
             provider,

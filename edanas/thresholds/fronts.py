@@ -107,7 +107,7 @@ def threshold_front(
     check_profile(profile, costs, exit_points)
     placements = [
         make_placement(profile, points, costs, removable=removable, measure=measure)
-        for points in placed_sets(profile, removable=removable, measure=measure)
+        for points in placed_sets(profile, costs, removable=removable, measure=measure)
     ]
     scorers = [Scorer(placement) for placement in placements]
     incumbents = Incumbents(len(profile), len(profile.points))
@@ -122,19 +122,23 @@ def threshold_front(
     return _front(incumbents, placements, exit_points, limit, exact=exact)
 
 
-def placed_sets(profile: ExitProfile, *, removable: bool, measure: Measure) -> list[tuple[int, ...]]:
+def placed_sets(
+    profile: ExitProfile, costs: Costs, *, removable: bool, measure: Measure
+) -> list[tuple[int, ...]]:
     """Return the sets of exit points that must be searched for the whole front, small sets first.
 
     ADA_MACS does not count heads at which a sample does not exit. Therefore an exit that never fires costs as
-    much as no exit, and the set of all exit points suffices.
+    much as no exit, and the set of all exit points suffices. That does not hold if stages run for an exit
+    alone, as the networks of a cascade do.
 
     Args:
         profile: See `threshold_front`.
+        costs: See `threshold_front`.
         removable: See `threshold_front`.
         measure: See `threshold_front`.
     """
     points = profile.points
-    if not removable or measure == "ada":
+    if not removable or (measure == "ada" and not costs.image_stages):
         return [points]
     sizes = range(len(points) + 1)
     return list(itertools.chain.from_iterable(itertools.combinations(points, size) for size in sizes))
@@ -166,7 +170,8 @@ def make_placement(
         values: list[float | None] = [float(each) for each in separating_thresholds(confidence)]
         if removable:
             # An exit that never fires costs as much as no exit, or more.
-            values[int(level.max()) + 1 :] = [None] if measure == "ada" else []
+            without = measure == "ada" and not costs.image_stages
+            values[int(level.max()) + 1 :] = [None] if without else []
         useful = _useful_thresholds(placed_profile.correct[:, exit_:], level, costs_by_exit[exit_:])
         at = useful[useful < len(values)]
         thresholds.append(tuple(values[i] for i in at))

@@ -1,3 +1,4 @@
+import copy
 import pickle
 from dataclasses import replace
 
@@ -66,6 +67,20 @@ def test_a_sample_exits_at_a_threshold_equal_to_its_confidence(whole, networks, 
     )
     expected = replace(score(profile, exact, anatomy), outputs=None)
     assert whole.metrics(Candidate(backbone, exact)) == expected
+
+
+@given(scheme=SCHEMES)
+@settings(max_examples=20)
+def test_a_stage_costs_nothing_if_the_next_one_reads_the_image_and_no_exit_is_between(
+    whole, networks, scheme
+):
+    backbone, profiles, anatomy = networks[1]
+    stages = tuple(replace(stage, reads_image=at > 0) for at, stage in enumerate(anatomy.stages))
+    expected = score(profiles["validation"], scheme, replace(anatomy, stages=stages))
+    table = copy.copy(whole)
+    table.description = replace(whole.description, image_stages=(1, 2))
+    table._backbone_costs = {}
+    assert table.metrics(Candidate(backbone, scheme)) == replace(expected, outputs=None)
 
 
 @given(scheme=SCHEMES, rows=st.lists(st.integers(0, 95), min_size=1, max_size=5))

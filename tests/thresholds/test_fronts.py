@@ -63,7 +63,8 @@ def small_cases(draw):
     dearest_head = draw(st.sampled_from([1, 30, 500]))
     stages = tuple(int(n) for n in rng.integers(1, 50, points + 1))
     heads = tuple(int(n) for n in rng.integers(0, dearest_head, points))
-    costs = Costs(stages, heads, int(rng.integers(1, 20)))
+    image_stages = draw(st.sets(st.integers(1, points)))
+    costs = Costs(stages, heads, int(rng.integers(1, 20)), tuple(sorted(image_stages)))
     return ExitProfile(columns, confidence, rng.random((samples, len(right))) < right), costs
 
 

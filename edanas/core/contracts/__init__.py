@@ -19,12 +19,12 @@ from edanas.core.contracts.lifecycle import Bundle, IterationSummary, Logger
 from edanas.core.contracts.networks import (
     ElasticHead,
     ExitClassifier,
-    StagedBackbone,
     Supernet,
     SupernetProvider,
 )
 from edanas.core.contracts.running import DataSource, Evaluator, Executor
 from edanas.core.contracts.search import ExitInsight, SearchProblem, SearchStrategy, SurrogateModel
+from edanas.core.contracts.staged_backbone import StagedBackbone
 from edanas.core.contracts.thresholds import Answers, Calibration, Rescaling, ThresholdChoice, ThresholdSetter
 from edanas.core.contracts.training import ExitBatch, Phase, TrainingScheme
 from edanas.core.notes import SurrogateNote

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edanas.core.contracts.deciding import ConfidenceCriterion, InferenceRule
-from edanas.core.contracts.networks import StagedBackbone
+from edanas.core.contracts.staged_backbone import StagedBackbone
 from edanas.core.contracts.training import Phase
 from edanas.core.preprocess import PREPROCESSING
 from edanas.core.types import SegmentCost, SelectionScheme

@@ -1,85 +1,15 @@
-"""Contracts of supernets, backbones and heads."""
+"""Contracts of supernets and heads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from edanas.core.contracts.capabilities import derive
+from edanas.core.contracts.staged_backbone import StagedBackbone
 from edanas.core.errors import WeightsError
 from edanas.core.types import Backbone, ExitPoint, SegmentCost, Task, Variable
-
-
-class StagedBackbone(nn.Module):
-    """A single-exit network of M stages, with an exit point after each stage except the last stage.
-
-    Args:
-        stages: The M stages in sequence. The first stage takes float images (B, C, R, R), or series
-            (B, C, 1, R); R = `resolution`.
-        head: The last exit, which turns the features of the last stage into logits (B, K).
-        resolution: Height and width of the input images in pixels, or the length of input series.
-        series: True if the inputs are series; false, the default, for images.
-
-    Attributes:
-        ends: Number of stages that run; below M if the backbone is cut.
-
-    Stages for padded series append a mask to their features; see `SupernetProvider.masked`. A module that
-    does so has an attribute `masked`. Set to false, the stage takes series without padding and appends none.
-
-    A stage may be a network that reads the image, whose logits are the last numbers of the features. It has
-    an attribute `image_network`: the module from images to logits.
-
-    Example:
-        >>> backbone = StagedBackbone([nn.Flatten()], nn.Linear(12, 10), resolution=2)
-        >>> backbone(torch.zeros(5, 3, 2, 2)).shape
-        torch.Size([5, 10])
-    """
-
-    def __init__(
-        self, stages: Sequence[nn.Module], head: nn.Module, resolution: int, *, series: bool = False
-    ) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList(stages)
-        self.head = head
-        self.resolution = resolution
-        self.series = series
-        self.ends = len(self.stages)
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """Height and width of the input; the height of a series is 1."""
-        return (1 if self.series else self.resolution), self.resolution
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the logits (B, K) of the last exit."""
-        features = images
-        for stage in self.stages:
-            features = stage(features)
-        logits: torch.Tensor = self.head(features)
-        return logits
-
-    def cut(self, stages: int, head: nn.Module) -> "StagedBackbone":
-        """Return a backbone that ends after a number of stages; it shares the modules of these stages.
-
-        The number of exit points stays. Modules without weights or work stand for the later stages.
-
-        Args:
-            stages: Number of stages that run.
-            head: The last exit: the exit classifier for the features of the last stage that runs.
-
-        Example:
-            >>> backbone = StagedBackbone([nn.Flatten(), nn.Linear(12, 4)], nn.Linear(4, 10), resolution=2)
-            >>> backbone.cut(1, nn.Linear(12, 10)).stages[1]
-            Identity()
-        """
-        rest = [nn.Identity() for _ in self.stages[stages:]]
-        shortened = StagedBackbone([*self.stages[:stages], *rest], head, self.resolution, series=self.series)
-        shortened.ends = stages
-        # The modes of the shared modules stay as they are.
-        shortened.training = shortened.stages.training = self.training
-        return shortened
 
 
 class Supernet(nn.Module, ABC):

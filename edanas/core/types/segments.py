@@ -40,6 +40,8 @@ class SegmentCost:
             that they were not counted.
         footprint: Memory and work on a microcontroller; `None`, the default, means that it was not counted.
             Comparisons ignore it.
+        reads_image: True if the segment is a stage after the first one that reads the image and not the
+            features before it; see `StagedBackbone`. By default false.
 
     Example:
         >>> first, second = SegmentCost(100, 10, 64, (4, 4, 4)), SegmentCost(50, 5, 32, (8, 2, 2))
@@ -53,6 +55,7 @@ class SegmentCost:
     shape: tuple[int, int, int]
     outputs: int | None = None
     footprint: Footprint | None = field(default=None, compare=False)
+    reads_image: bool = False
 
     def __add__(self, other: "SegmentCost") -> "SegmentCost":
         """Return the costs of this segment and of `other` together, with the shape of this segment.
@@ -67,6 +70,7 @@ class SegmentCost:
             self.shape,
             None if self.outputs is None or other.outputs is None else self.outputs + other.outputs,
             self.footprint.then(other.footprint) if self.footprint and other.footprint else None,
+            self.reads_image,
         )
 
 

@@ -1,6 +1,7 @@
 """RAM and flash of a network as the search counts them, for comparison with the exported files."""
 
 from edanas.core.contracts import ExitNetwork
+from edanas.core.idle_stages import running_costs
 from edanas.core.tracing import measure, trace
 
 
@@ -19,7 +20,7 @@ def counted_bytes(network: ExitNetwork) -> tuple[int, int] | None:
     """
     stages, last = trace(network.backbone, len(network.mean))
     heads = [measure(network.heads[str(at)], stages[at].shape) for at in network.scheme.placed]
-    bodies = [stage.footprint for stage in stages]
+    bodies = [stage.footprint for stage in running_costs(stages, network.scheme.placed)]
     exits = [head.footprint for head in (*heads, last)]
     footprints = [each for each in (*bodies, *exits) if each is not None]
     if len(footprints) < len(bodies) + len(exits):

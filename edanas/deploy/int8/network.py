@@ -10,6 +10,7 @@ from torch import nn
 
 from edanas.core.contracts import ExitNetwork
 from edanas.core.errors import ExportError
+from edanas.core.idle_stages import idle_stages
 from edanas.core.preprocess import by_channel, prepare
 from edanas.deploy.int8.layers import Layer, LayerGraph, Weights
 from edanas.deploy.int8.part import Int8Part, Mode
@@ -165,20 +166,27 @@ def _write_layer(module: nn.Module, weights: Weights, kernel: torch.Tensor, bias
 
 def _parts(network: ExitNetwork) -> Iterator[nn.Module]:
     """Yield the stages that run, the heads and the last exit."""
-    stages = network.backbone.stages[: network.backbone.ends]
+    stages = (network.backbone.stages[at] for at in _running(network))
     yield from (*stages, *network.heads.values(), network.backbone.head)
+
+
+def _running(network: ExitNetwork) -> list[int]:
+    """Return the indices of the stages that run for the exits with a head."""
+    idle = idle_stages(network.backbone.image_stages, network.points)
+    return [at for at in range(network.backbone.ends) if at not in idle]
 
 
 def _replace_parts(network: ExitNetwork) -> None:
     """Replace stages and heads by their integer parts, in place."""
     backbone = network.backbone
     features = torch.zeros(1, len(network.mean), *network.input_size)
-    for at in range(backbone.ends):
+    running = _running(network)
+    for at in running:
         stage = backbone.stages[at]
         graph = record(stage, tuple(features.shape[1:]), f"stage {at + 1}")
         with torch.no_grad():
             features = stage(features)
-        takes_bytes = at == 0 and not network.series
+        takes_bytes = at == running[0] and not network.series
         part = ImagePart(graph, network.mean, network.std) if takes_bytes else Int8Part(graph)
         backbone.stages[at] = part
         if str(at) in network.heads:
@@ -218,10 +226,10 @@ def _link_ranges(network: ExitNetwork) -> None:
 
 def connections(network: ExitNetwork) -> list[tuple[Any, list[Any]]]:
     """Return each stage that runs, with the parts that read its features: the head, then the next stage."""
-    stages: list[Any] = list(network.backbone.stages[: network.backbone.ends])
-    connected = []
-    for at, stage in enumerate(stages):
-        following = stages[at + 1] if at + 1 < len(stages) else network.backbone.head
+    running, connected = _running(network), []
+    stages: list[Any] = [network.backbone.stages[at] for at in running]
+    readers = [*stages[1:], network.backbone.head]
+    for at, stage, following in zip(running, stages, readers, strict=True):
         heads = [network.heads[str(at)]] if str(at) in network.heads else []
         connected.append((stage, [*heads, following]))
     return connected
