@@ -67,9 +67,10 @@ FLOATS = 0.85
 POINT = 0.01
 """Accuracy that the early exit of T-RecX may lose against the last exit, on the calibration part."""
 
-# Flash and not multiply-adds limits these networks. Mirrored and shifted images alone, since so small a network
-# underfits. The results are trained for a third of the time, so at a rate that trains rather than tunes.
-# Without the constraints, the best trade-offs would be networks far below the multiply-adds of the comparison.
+# Flash and not multiply-adds limits these networks. Images are only mirrored and shifted, since so small a
+# network underfits. The results are trained for a third of the time, so at a rate that trains rather than
+# tunes. Without the constraints, the best trade-offs would be networks far below the multiply-adds of the
+# comparison.
 OURS: dict[str, Any] = {
     "preset": "microcontroller",
     "supernet": {

@@ -264,9 +264,14 @@ def test_both_interpreters_are_compared(monkeypatch, tmp_path):
     from edanas.deploy import litert_export
 
     class Wrong(litert_export.MicroNetwork):
-        def predict(self, pixels):
-            labels, exits, confidences = super().predict(pixels)
-            return (labels + 1) % 10, exits, confidences
+        def _open(self, *arguments):
+            run = super()._open(*arguments)
+
+            def wrong(features):
+                features, logits = run(features)
+                return features, np.roll(logits, 1, -1)
+
+            return wrong
 
     monkeypatch.setattr(litert_export, "MicroNetwork", Wrong)
     with pytest.raises(ExportError, match="interpreter for microcontrollers gives 16 of 16 samples"):
