@@ -10,6 +10,10 @@ _FLOOR = 5e-4
 """Least variance of a principal component, so that noise is not amplified."""
 
 
+_CHUNK = 100
+"""Number of images whose patches are in memory at once."""
+
+
 def patch_side(stride: int) -> int:
     """Return the side of the whitened patches: twice the stride, so that neighbours overlap by half.
 
@@ -47,9 +51,15 @@ def whiten(stem: nn.Conv2d, images: torch.Tensor) -> None:
         images: Normalised images (B, C, H, W).
     """
     side = stem.kernel_size[0]
-    patches = images.float().unfold(2, side, 1).unfold(3, side, 1)
-    rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, stem.weight[0].numel()).double()
-    values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+    size, count = stem.weight[0].numel(), 0
+    products = torch.zeros(size, size, dtype=torch.float64, device=images.device)
+    # The patches of all images at once would take gigabytes.
+    for chunk in torch.split(images.float(), _CHUNK):
+        patches = chunk.unfold(2, side, 1).unfold(3, side, 1)
+        rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, size).double()
+        products += rows.T @ rows
+        count += len(rows)
+    values, vectors = torch.linalg.eigh(products / count)
     filters = (vectors / (values.clamp(min=0) + _FLOOR).sqrt()).T.flip(0)
     # The sign of an eigenvector is arbitrary, and may differ between machines.
     filters = filters * filters.gather(1, filters.abs().argmax(1, keepdim=True)).sign()
