@@ -45,6 +45,9 @@ FORMS = [*(("litert", each) for each in PLACEMENTS), *(("onnx", each) for each i
 def test_files_give_the_answers_of_torch(
     form: str, placed: tuple[bool, bool], registry: Registry, tmp_path: Path
 ) -> None:
+    if form == "litert":
+        pytest.importorskip("ai_edge_litert", reason="the extra `litert` is not installed")
+        pytest.importorskip("tflite_micro", reason="the extra `litert` is not installed")
     network = half_at_each_exit(placed, (0, 1) if form == "litert" else None)
     exporter = registry.create("exporter", form, {})
     path = exporter.export(network, tmp_path / "net")[0]
