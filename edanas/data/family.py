@@ -31,6 +31,13 @@ On 800 recordings of spoken digits such a network of 25 kB of flash had 95.0% as
 network of 59 kB had 93.5%. The page on microcontrollers has the table.
 """
 
+WHITENED: dict[str, Any] = {
+    "supernet.stem": "whitened",
+    "supernet.pooling": "max",
+    "classifier": {"name": "pool-linear", "pooling": "max"},
+}
+"""Settings of dense networks for photographs, which then learn in fewer epochs; grey images do not gain."""
+
 _SMALLEST_REDUCED = 8
 """Smallest side, in pixels, to which larger images are reduced for dense networks."""
 
@@ -89,7 +96,7 @@ def for_supernet(
 
     Of the settings `supernet.*`, `elastic-resnet` gets resolutions, from which it derives strides. Images of
     20 pixels or more also get max-pooling, GELU and a stem that halves the image, as in the bundle's preset
-    `cifar`.
+    `cifar`. Images in colour get that preset's whitened stem and maxima before linear layers, too.
 
     Args:
         automatic: The settings for mobile networks, by their dotted names.
@@ -113,6 +120,8 @@ def for_supernet(
     pooled = {} if sides[-1] < _POOLED_SIDE else pooled_options(sides[-1])
     if pooled and microcontroller:
         pooled["supernet.activation"] = "relu"
+    if pooled and not surveyed.grey:
+        pooled |= WHITENED
     return {"supernet.resolutions": sides, **pooled, **others}
 
 

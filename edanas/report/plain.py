@@ -34,6 +34,7 @@ class Standing:
         row: The plain network.
         rival: The cheapest network of the search that is at least as accurate; `None` = none is as accurate.
         best: The most accurate network of the search.
+        worst: The least accurate network of the search.
 
     Example:
         >>> def network(accuracy, macs):
@@ -50,17 +51,22 @@ class Standing:
     row: ResultRow
     rival: ResultRow | None
     best: ResultRow
+    worst: ResultRow
 
     @property
     def wins(self) -> bool:
         """True if the plain network is cheaper than every network of the search that is as accurate.
 
         If none is as accurate, the plain network wins if it costs no more than the most accurate network of
-        the search.
+        the search. A plain network that is less accurate than every network of the search does not win.
         """
         if self.rival is None:
             return self.row.macs_for_choice <= self.best.macs_for_choice
-        return self.row.macs_for_choice < self.rival.macs_for_choice
+        return not self._below and self.row.macs_for_choice < self.rival.macs_for_choice
+
+    @property
+    def _below(self) -> bool:
+        return self.row.validation_accuracy < self.worst.validation_accuracy
 
     def sentence(self) -> str:
         """Return the outcome in words, with the accuracies and costs of the compared networks."""
@@ -69,7 +75,9 @@ class Standing:
         other = rival or best
         figures = f"{percent(other.validation_accuracy)}% at {mega(other.macs_for_choice)}M"
         tested = f"on the test part: {percent(row.test_accuracy)}% and {percent(other.test_accuracy)}%"
-        if rival is not None:
+        if rival is not None and self._below:
+            compared = f"it is less accurate than every network of the search, of which the cheapest has {figures}"
+        elif rival is not None:
             compared = f"the cheapest network of the search that is as accurate has {figures}"
         elif self.wins:
             compared = f"no network of the search is as accurate, and the most accurate one has {figures}"
@@ -84,7 +92,8 @@ def standing(row: ResultRow, searched: Sequence[ResultRow]) -> Standing:
     """Return a plain network beside one or more networks of the search."""
     accurate = [each for each in searched if each.validation_accuracy >= row.validation_accuracy]
     rival = min(accurate, key=lambda each: (each.macs_for_choice, -each.validation_accuracy), default=None)
-    return Standing(row, rival, most_accurate(searched))
+    worst = min(searched, key=lambda each: each.validation_accuracy)
+    return Standing(row, rival, most_accurate(searched), worst)
 
 
 def verdict(rows: Sequence[ResultRow], searched: Sequence[ResultRow]) -> str:

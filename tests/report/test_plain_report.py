@@ -31,12 +31,12 @@ SEARCHED = (network("a", 0.95, 1_000_000), network("b", 0.98, 3_000_000))
         (0.95, 1_000_000, "a", False),
         (0.96, 2_999_999, "b", True),
         (0.96, 3_000_000, "b", False),
-        (0.90, 999_999, "a", True),
+        (0.949, 10_000, "a", False),
         (0.99, 3_000_000, None, True),
         (0.99, 3_000_001, None, False),
     ],
 )
-def test_a_plain_network_wins_if_it_is_cheaper_at_its_accuracy_or_more_accurate_and_not_dearer(
+def test_a_plain_network_wins_if_it_is_cheaper_at_the_accuracy_of_the_search_or_more_accurate_and_not_dearer(
     accuracy, macs, rival, wins
 ):
     place = standing(network("plain-1", accuracy, macs), SEARCHED)
@@ -57,6 +57,11 @@ def test_the_verdict_names_all_winners_or_else_the_most_accurate():
     assert verdict([loses, wins, also], SEARCHED).count(" wins: ") == 2
     assert "p1 does not win: 95.0% at 2.00M; the cheapest" in verdict([loses], SEARCHED)
     assert verdict([], SEARCHED) == verdict([wins], []) == ""
+
+
+def test_a_cheap_network_below_every_accuracy_of_the_search_is_called_so():
+    text = verdict([network("p1", 0.4, 10_000)], SEARCHED)
+    assert "p1 does not win: 40.0% at 0.010M; it is less accurate than every network of the search" in text
 
 
 def with_plain(seed=0):
