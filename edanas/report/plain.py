@@ -76,7 +76,7 @@ class Standing:
         figures = f"{percent(other.validation_accuracy)}% at {mega(other.macs_for_choice)}M"
         tested = f"on the test part: {percent(row.test_accuracy)}% and {percent(other.test_accuracy)}%"
         if rival is not None and self._below:
-            compared = f"it is less accurate than every network of the search, of which the cheapest has {figures}"
+            compared = f"it is less accurate than every network of the search; the cheapest one has {figures}"
         elif rival is not None:
             compared = f"the cheapest network of the search that is as accurate has {figures}"
         elif self.wins:
