@@ -1,7 +1,10 @@
 """Choice of the widths and depths of a supernet for limits of RAM and flash."""
 
+import bisect
 from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from edanas.core.contracts import SupernetProvider
 from edanas.core.space import SearchSpace
@@ -14,6 +17,9 @@ SPARE = 2.5
 Of random networks of such a space, about half keep the limits.
 """
 
+FEW, STEP = 3, 0.01
+"""Number of widths below which finer ones replace dropped widths, and the distance of the tried ones."""
+
 Build = Callable[[Mapping[str, Any]], SupernetProvider]
 """Function from options to a supernet provider."""
 
@@ -25,7 +31,8 @@ def settings_for_memory(
 
     The largest widths, and then the largest depths, are dropped until the largest network has at most `SPARE`
     times the RAM and flash of the limits. A supernet with larger networks would be trained mostly for
-    networks that no device of the limits can run.
+    networks that no device of the limits can run. If fewer than `FEW` widths are left, the space gets `FEW`
+    widths at equal distances, from the smallest to the largest that fits.
 
     Args:
         build: Function from options to a supernet provider.
@@ -40,16 +47,26 @@ def settings_for_memory(
     choices, changed = choices_of(build(options)), dict[str, Any]()
     if not choices.get("width") or not choices.get("depth"):
         return {}
+
+    def fits(name: str, values: list[Any]) -> bool:
+        return share(build({**options, **changed, f"{name}s": values}), task, ram, flash) <= SPARE
+
     for name in ("width", "depth"):
         values = choices[name]
-        while (
-            len(values) > 1
-            and share(build({**options, **changed, f"{name}s": values}), task, ram, flash) > SPARE
-        ):
+        while len(values) > 1 and not fits(name, values):
             values = values[:-1]
+        if name == "width" and len(values) < min(FEW, len(choices[name])):
+            values = _finer(values[0], choices[name][len(values)], lambda width: fits("width", [width]))
         if values != choices[name]:
             changed[f"{name}s"] = values
     return {f"supernet.{name}": values for name, values in changed.items()}
+
+
+def _finer(smallest: float, too_large: float, fits: Callable[[float], bool]) -> list[float]:
+    """Return widths at equal distances, from the smallest to the largest one that fits."""
+    tried = np.arange(smallest, too_large, STEP).round(2).tolist()
+    largest = tried[max(0, bisect.bisect_left(tried, x=1, key=lambda width: not fits(width)) - 1)]
+    return sorted(set(np.linspace(smallest, largest, FEW).round(2).tolist()))
 
 
 def share(provider: SupernetProvider, task: Task, ram: float, flash: float) -> float:

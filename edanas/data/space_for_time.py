@@ -14,6 +14,14 @@ from edanas.core.types import Backbone, Task
 LONG, SINGLE, ALONE = 30, 40, 12
 """Least epochs with several backbones in each step, with a single one, and of one network alone."""
 
+FINETUNED = 0.6
+"""Learning rate of the results of a space with one backbone, relative to that of the supernet.
+
+On 10,000 photographs, in 270 seconds of one core, results fine-tuned at a twentieth of the rate, in a fifth
+of the time, had 69.8% at 6.3M multiply-adds, and 71.7% at 11.5M. At this rate, in half of the time, they had
+71.3% at 5.8M and 73.2% at 11.5M.
+"""
+
 SHARE = 0.5
 """Share of a run's time limit in which the supernet's training takes place."""
 
@@ -87,7 +95,9 @@ def settings_for_time(
     alone = [each for each in alone if fits({**options, **each})] or alone[:1]
     fitting = [each for each in alone if ALONE * epoch_macs(each, single) <= affordable]
     flip = [name for name in training.augment if name in FLIPS]
-    return _dotted([alone[0], *fitting][-1]) | _fast(training) | {"training.augment": flip}
+    fast = _fast(training)
+    rate = {"finetune.learning_rate": round(FINETUNED * fast["training.learning_rate"], 5)}
+    return _dotted([alone[0], *fitting][-1]) | fast | rate | {"training.augment": flip}
 
 
 def _dotted(options: Mapping[str, Any]) -> dict[str, Any]:

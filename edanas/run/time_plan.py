@@ -24,7 +24,7 @@ FILE = "plan.json"
 TRAINING, SEARCH = 0.55, 0.35
 """Share of the remaining time for the supernet, and of the time after it for the search."""
 
-SINGLE_TRAINING = 0.8
+SINGLE_TRAINING = 0.45
 """Share of the remaining time for a supernet with one backbone, whose weights are those of the results."""
 
 CANDIDATES = 0.6

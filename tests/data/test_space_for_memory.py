@@ -55,6 +55,16 @@ def test_depths_are_dropped_if_one_width_remains() -> None:
     assert changed == {"supernet.widths": [0.2], "supernet.depths": [1]}
 
 
+def test_finer_widths_replace_dropped_ones_if_fewer_than_three_are_left() -> None:
+    flash = 44_000
+    changed = changes("elastic-resnet", 0, flash)
+    smallest, middle, largest = changed["supernet.widths"]
+    assert smallest == 0.2 and middle == pytest.approx((smallest + largest) / 2, abs=0.01) and largest < 0.4
+    assert set(changed) == {"supernet.widths"}
+    wider = {"supernet.widths": [largest + 0.04]}
+    assert most("elastic-resnet", changed)[1] <= SPARE * flash < most("elastic-resnet", wider)[1]
+
+
 def test_networks_without_widths_stay_as_they_are() -> None:
     plain = REGISTRY.create("supernet provider", "resnet8", {})
     assert settings_for_memory(lambda _: plain, {}, TASK, 1.0, 1.0) == {}
