@@ -17,20 +17,6 @@ _POOLED_SIDE = 20
 SPECTROGRAMS = ["shift", "spectrum"]
 """Augmentations of spectrograms: in time and pitch, and blank bands."""
 
-SPECTROGRAM_NETWORKS: dict[str, Any] = {
-    "widths": [0.2, 0.35, 0.5],
-    "depths": [1, 2],
-    "stem_stride": 2,
-    "stage_strides": [1, 1, 2, 1, 1],
-    "final_expand": 0,
-    "last_width": 0,
-}
-"""Options of the minimalistic networks that classify spectrograms on a microcontroller.
-
-On 800 recordings of spoken digits such a network of 25 kB of flash had 95.0% as 8-bit integers, and a dense
-network of 59 kB had 93.5%. The page on microcontrollers has the table.
-"""
-
 WHITENED: dict[str, Any] = {
     "supernet.stem": "whitened",
     "supernet.pooling": "max",
@@ -103,14 +89,10 @@ def for_supernet(
         supernet: Name of the bundle's supernet provider.
         surveyed: The survey of the folder.
         microcontroller: The networks run as 8-bit integers on a microcontroller. Its runtimes lack GELU, and
-            hard swish and squeeze-and-excitation take RAM, so `ofa-mbv3` has its minimalistic form. For
-            sound it has the options `SPECTROGRAM_NETWORKS`.
+            hard swish and squeeze-and-excitation take RAM, so `ofa-mbv3` has its minimalistic form.
     """
     if surveyed.sound:
         automatic = automatic | {f"{each}.augment": SPECTROGRAMS for each in ("training", "finetune")}
-    if supernet == "ofa-mbv3" and microcontroller and surveyed.sound:
-        options = {"resolutions": dense_sides(surveyed)[-1:], "minimalistic": True, **SPECTROGRAM_NETWORKS}
-        return automatic | {f"supernet.{name}": value for name, value in options.items()}
     if supernet == "ofa-mbv3" and microcontroller:
         return automatic | {"supernet.minimalistic": True}
     if supernet != "elastic-resnet":

@@ -40,11 +40,9 @@ BEST: dict[str, Any] = {
     "finetune": {**AUTO["finetune"], "epochs": 20, "batch_size": 64},
 }
 
-# For microcontrollers: candidates judged as 8-bit integers, within limits of RAM and flash. Networks of
-# depthwise convolutions are as accurate as dense ones of twice the flash; `edanas.data.family` has the sizes.
+# For microcontrollers: candidates judged as 8-bit integers, within limits of RAM and flash.
 MICROCONTROLLER: dict[str, Any] = {
     **AUTO,
-    "supernet": {"name": "ofa-mbv3", "minimalistic": True},
     "evaluation": {"name": "shared", "quantized": True},
     "max_ram": 64_000,
     "max_flash": 256_000,
@@ -54,6 +52,6 @@ MICROCONTROLLER: dict[str, Any] = {
 @hookimpl
 def edanas_bundles() -> dict[str, Bundle]:
     """Register the bundle `sound-sm`."""
-    doc = "Networks for spectrograms of sound with score-margin exits: dense, for microcontrollers depthwise."
+    doc = "Dense networks for spectrograms of sound, with score-margin exits."
     presets = {"quick": QUICK, "auto": AUTO, "best": BEST, "microcontroller": MICROCONTROLLER}
     return {"sound-sm": Bundle(doc, CHOICES, presets)}

@@ -73,10 +73,18 @@ def test_networks_of_a_microcontroller_have_layers_that_its_runtimes_know() -> N
     assert for_supernet(automatic, "elastic-resnet", surveyed)["supernet.activation"] == "gelu"
     assert for_supernet(automatic, "ofa-mbv3", surveyed, microcontroller=True)["supernet.minimalistic"]
     spectrograms = replace(of_side(32), sound=True)
-    settings = for_supernet(automatic, "ofa-mbv3", spectrograms, microcontroller=True)
-    assert settings["supernet.resolutions"] == [32]
-    assert settings["supernet.stem_stride"] == 2
+    settings = for_supernet(automatic, "elastic-resnet", spectrograms, microcontroller=True)
+    assert settings["supernet.activation"] == "relu"
     assert settings["training.augment"] == SPECTROGRAMS
+    assert "supernet.stem" not in settings
+
+
+def test_photographs_have_a_whitened_stem_and_maxima() -> None:
+    for side, grey, whitened in ((32, False, True), (32, True, False), (16, False, False)):
+        surveyed = of_side(side, grey=grey)
+        dense = for_supernet(auto_settings(surveyed, split_shares(3000)), "elastic-resnet", surveyed)
+        assert (dense.get("supernet.stem") == "whitened") == whitened
+        assert (dense.get("classifier", {}).get("pooling") == "max") == whitened
 
 
 def test_a_named_bundle_supernet_or_weights_stays(registry: Registry, tmp_path: Path) -> None:
