@@ -1,6 +1,7 @@
 """Three forms of networks for microcontrollers at equal int8 accuracy: multiply-adds, flash and RAM.
 
     python benchmarks/forms.py --seeds 0 1 2
+    python benchmarks/forms.py --data FOLDER --side 32 --set 'training.augment=["shift", "spectrum"]'
 
 The forms are MobileNetV3, its minimalistic form (ReLU, no squeeze-and-excitation), and dense 3x3 convolutions
 (`elastic-resnet`). Networks of rising width without early exits are trained from fresh weights, with equal
@@ -31,27 +32,38 @@ from edanas.plugins.registry import Registry
 from edanas.run.compose import compose
 from edanas.run.layers import layered_settings, user_layers
 
-MOBILE = {
-    "name": "ofa-mbv3",
-    "resolutions": [8],
-    "depths": [1],
-    "kernels": [3],
-    "stem_stride": 1,
-    "stage_strides": [2, 2, 1, 1, 1],
-    "final_expand": 0,
-    "last_width": 0,
+MOBILE = {"name": "ofa-mbv3", "depths": [1], "kernels": [3], "final_expand": 0, "last_width": 0}
+MOBILE_STRIDES = {
+    8: {"resolutions": [8], "stem_stride": 1, "stage_strides": [2, 2, 1, 1, 1]},
+    32: {"resolutions": [32], "stem_stride": 2, "stage_strides": [1, 1, 2, 1, 1]},
 }
-MOBILES = [
-    {**MOBILE, "widths": [width], "expansions": [ratio]} for width, ratio in ((0.2, 2), (0.35, 3), (0.5, 4))
-]
-DENSE = {"name": "elastic-resnet", "resolutions": [8], "depths": [1]}
+DENSE = {
+    8: {"name": "elastic-resnet", "resolutions": [8], "depths": [1]},
+    32: {
+        "name": "elastic-resnet",
+        "resolutions": [32],
+        "depths": [1],
+        "channels": [16, 24, 32, 32, 40],
+        "stem_stride": 2,
+        "stage_strides": [2, 1, 2, 1, 1],
+        "downsampling": "pooled",
+    },
+}
+DENSE_WIDTHS = {8: (0.125, 0.25, 0.4), 32: (0.5, 1.0, 1.5)}
 
-FORMS: dict[str, list[dict[str, Any]]] = {
-    "ofa-mbv3": MOBILES,
-    "minimalistic": [{**each, "minimalistic": True} for each in MOBILES],
-    "elastic-resnet": [{**DENSE, "widths": [width]} for width in (0.125, 0.25, 0.4)],
-}
-"""Supernets with one backbone each, from the cheapest."""
+
+def forms_of(side: int) -> dict[str, list[dict[str, Any]]]:
+    """Return the supernets of each form for images of a side; they have one backbone, the cheapest first."""
+    mobiles = [
+        {**MOBILE, **MOBILE_STRIDES[side], "widths": [width], "expansions": [ratio]}
+        for width, ratio in ((0.2, 2), (0.35, 3), (0.5, 4))
+    ]
+    return {
+        "ofa-mbv3": mobiles,
+        "minimalistic": [{**each, "minimalistic": True} for each in mobiles],
+        "elastic-resnet": [{**DENSE[side], "widths": [width]} for width in DENSE_WIDTHS[side]],
+    }
+
 
 COSTS = ("macs", "flash", "ram")
 
@@ -108,6 +120,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="digits")
+    parser.add_argument("--side", type=int, default=8, choices=list(DENSE), help="side of the images")
+    parser.add_argument("--forms", nargs="+", default=list(forms_of(8)), choices=list(forms_of(8)))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--accuracies", type=float, nargs="+", default=[0.96, 0.97, 0.98])
@@ -121,8 +135,8 @@ def main() -> None:
     means: dict[str, list[dict[str, float]]] = {}
     print("| form | int8 (each seed) | float less int8, points | multiply-adds | flash | RAM |")
     print("|---" * 6 + "|")
-    for form, supernets in FORMS.items():
-        for supernet in supernets:
+    for form in args.forms:
+        for supernet in forms_of(args.side)[form]:
             rows = [measured(registry, supernet, args, seed) for seed in args.seeds]
             mean = {key: statistics.fmean(row[key] for row in rows) for key in rows[0]}
             means.setdefault(form, []).append(mean)
