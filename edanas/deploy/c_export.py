@@ -19,6 +19,7 @@ from edanas.deploy.c_code.counted import counted_bytes
 from edanas.deploy.c_code.decision import ONE
 from edanas.deploy.c_code.network import IMAGES, IntNetwork, quantised, samples_for_c
 from edanas.deploy.c_code.thresholds import matching_thresholds
+from edanas.deploy.int8.network import QUANTIZED, int8_network
 from edanas.deploy.manifest import check_folder, read_described, write_described
 from edanas.deploy.segments import manifest_fields
 
@@ -31,7 +32,8 @@ class CExporter(Exporter):
 
     Weights and features have 8 bits, and features share one static array. Images of the calibration part set
     the scales. The thresholds are set anew on them, so that as many images leave at each exit as in the
-    original network. `edanas_classify` returns at the exit that fires. If this machine has a C compiler, the
+    original network; for a network of a run whose candidates were quantised (setting `quantized`), as in its
+    8-bit integers. `edanas_classify` returns at the exit that fires. If this machine has a C compiler, the
     files are compiled, run and checked after they are written.
     """
 
@@ -65,7 +67,8 @@ class CExporter(Exporter):
         check_folder(stem)
         calibration, validation = self._checked(stem)
         integers = quantised(network, calibration.images)
-        form = _Comparison.of(network, integers, calibration)
+        judged = int8_network(network, calibration.images) if network.description.get(QUANTIZED) else network
+        form = _Comparison.of(judged, integers, calibration)
         integers = integers.with_thresholds(matching_thresholds(form.confidences, form.counts))
         figures = _figures(network, integers, calibration, validation)
         executed = np.cumsum([segment.macs for segment in integers.segments]).tolist()

@@ -24,6 +24,7 @@ from edanas.deploy.c_code.decision import ONE, decisions_of, log2
 from edanas.deploy.c_code.network import quantised
 from edanas.deploy.c_export import CExporter
 from edanas.deploy.export_check import export_checked
+from edanas.deploy.int8.network import int8_network
 from edanas.exits.classifiers import CarriedLogits
 from edanas.exits.criteria import Entropy, MaxProbability, Patience, ScoreMargin
 from edanas.exits.gates import LearnedGate
@@ -210,6 +211,22 @@ def test_an_export_sets_thresholds_by_which_as_many_images_leave(folder: Path) -
     assert f"{figures['arena_bytes']:,} bytes" in summary
     assert figures["arena_bytes"] <= figures["counted_bytes"][0] * 1.1
     assert 0.8 < figures["constant_bytes"] / figures["counted_bytes"][1] < 1.3
+
+
+@needs_gcc
+def test_as_many_images_leave_a_network_judged_in_integers_as_leave_its_integers(tmp_path: Path) -> None:
+    network, exporter = copy.deepcopy(exported_nets.network()), CExporter()
+    network.description["quantized"] = True
+    data = Digits().load(8, 0).samples.subset(np.arange(200))
+    exporter.prepare(data, data)
+    floats, integers = (
+        torch.bincount(each(data.images).exit, minlength=5)
+        for each in (network, int8_network(network, data.images))
+    )
+    assert not torch.equal(floats, integers)
+    runner = exporter.open(exporter.export(network, tmp_path / "net")[0])
+    assert np.bincount(runner.predict(data.images.numpy())[1], minlength=5).tolist() == integers.tolist()
+    runner.close()
 
 
 @needs_gcc

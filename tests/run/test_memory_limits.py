@@ -93,8 +93,9 @@ def test_limits_narrow_the_space_of_a_folder_unless_it_is_set(registry, tmp_path
     bundle = {"plugin": "resnet-sm", "preset": "microcontroller", "max_ram": 0}
     layer = {"data": str(tmp_path / "images"), **bundle, **limits}
     settings = layered_settings(registry, [("the arguments", layer)], spoken.append)
-    assert settings.supernet.options["widths"] == [0.2]
-    assert "For the limits of memory the supernet has the widths 0.2." in spoken
+    smallest, middle, largest = settings.supernet.options["widths"]
+    assert 0.2 == smallest < middle < largest < 0.4
+    assert f"For the limits of memory the supernet has the widths 0.2, {middle}, {largest}." in spoken
     layer = {**layer, "supernet.widths": [0.5]}
     settings = layered_settings(registry, [("the arguments", layer)], spoken.append)
     assert settings.supernet.options["widths"] == [0.5]
