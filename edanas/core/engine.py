@@ -366,7 +366,8 @@ class Engine:
             _, nearest = min(self._refused.values(), key=lambda each: (each[0], each[1].id))
             raise InfeasibleError(
                 "the search found no candidate whose structure keeps the constraints; the nearest candidate "
-                f"is {nearest.id}: {'; '.join(self._limits.breaches(nearest))}"
+                f"is {nearest.id}: {'; '.join(self._limits.breaches(nearest))}",
+                nearest,
             )
         ideal, reference = self._ledger.box()
         if self._stopped != TIME_LIMIT:

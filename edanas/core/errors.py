@@ -7,6 +7,10 @@ exits with the error's `exit_code`.
 import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edanas.core.types import Candidate
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of the operating system: full disk, full quota, and file too large."""
@@ -78,7 +82,16 @@ class CandidateError(EdanasError):
 
 
 class InfeasibleError(EdanasError):
-    """No candidate keeps the constraints; the message names the candidate with the smallest violation."""
+    """No candidate keeps the constraints; the message names the candidate with the smallest violation.
+
+    Args:
+        message: The message.
+        nearest: That candidate, if its layers are not in the message yet.
+    """
+
+    def __init__(self, message: str, nearest: "Candidate | None" = None) -> None:
+        super().__init__(message)
+        self.nearest = nearest
 
 
 class Interrupted(EdanasError):  # noqa: N818 - a wish of the user, not an error

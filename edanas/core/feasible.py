@@ -88,12 +88,22 @@ class Feasibility:
 
         Without metrics, only the constraints that depend on the structure are checked.
         """
+        broken, candidate, metrics = self._broken(candidate, metrics)
+        return [c.describe(candidate, metrics) for c in broken]
+
+    def breaks_memory(self, candidate: Candidate, metrics: Metrics | None = None) -> bool:
+        """Return whether a limit of RAM or flash is among the constraints of `breaches`."""
+        return any(constraint.footprints for constraint in self._broken(candidate, metrics)[0])
+
+    def _broken(
+        self, candidate: Candidate, metrics: Metrics | None
+    ) -> tuple[list[Constraint], Candidate, Metrics | None]:
+        """Return the broken constraints, with the candidate and the metrics that break them."""
         constraints: Sequence[Constraint] = self.constraints
         if metrics is None:
             constraints = self._structural
             candidate, metrics = self._structure(candidate)
-        broken = [c for c in constraints if _excess(c, candidate, metrics) > 0]
-        return [c.describe(candidate, metrics) for c in broken]
+        return [c for c in constraints if _excess(c, candidate, metrics) > 0], candidate, metrics
 
     def _structure(self, candidate: Candidate) -> tuple[Candidate, Metrics | None]:
         """Return the candidate whose structure is checked, and its counted metrics.

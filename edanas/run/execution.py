@@ -13,7 +13,7 @@ from edanas.core.asynchronous import AsynchronousEngine
 from edanas.core.config import to_plain
 from edanas.core.devices import threads_of
 from edanas.core.engine import CONVERGED, MAX_EPOCHS, MAX_EVALS, TIME_LIMIT, Engine, SearchSetup
-from edanas.core.errors import CandidateError, EdanasError, Interrupted, RunError
+from edanas.core.errors import CandidateError, EdanasError, InfeasibleError, Interrupted, RunError
 from edanas.core.machine import computing
 from edanas.core.progress import Progress
 from edanas.core.runfolder import RunLock
@@ -39,6 +39,7 @@ from edanas.run.finishing import (
 )
 from edanas.run.folder import RunFolder
 from edanas.run.helping import help_training
+from edanas.run.memory_limits import with_layers
 from edanas.run.plugin_files import note_plugin_files
 from edanas.run.result_content import FinishedRun, result_content
 from edanas.run.steps import RunSteps
@@ -293,7 +294,10 @@ def _execute(
     kind = AsynchronousEngine if AsynchronousEngine.continues(setup, archive) else Engine
     engine = kind(setup, archive, notify, progress)
     with times.timed("searching"):
-        outcome = engine.run()
+        try:
+            outcome = engine.run()
+        except InfeasibleError as error:
+            raise with_layers(error, workbench, composition.limits) from error
     if plan is not None:
         plan.searched(len(outcome.evaluations))
     with times.timed("finishing the results"):

@@ -325,9 +325,8 @@ def _infeasible_message(pool: Sequence[Evaluation], composition: Composition) ->
         for e in measured[:_NEAREST]
     ]
     layers = []
-    for constraint in composition.limits.constraints if measured else ():
-        if constraint.footprints and constraint.excess(measured[0].candidate, measured[0].metrics) > 0:
-            layers = [most_memory(composition.workbench, measured[0].candidate)]
+    if measured and composition.limits.breaks_memory(measured[0].candidate, measured[0].metrics):
+        layers = [most_memory(composition.workbench, measured[0].candidate)]
     return "\n".join(
         (
             f"none of {len(measured)} candidates satisfies the constraints. The nearest candidates:",

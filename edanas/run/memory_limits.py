@@ -6,6 +6,7 @@ from edanas.core.contracts import Constraint
 from edanas.core.cut_backbones import cut
 from edanas.core.device_profiles import DeviceProfile, device_profile
 from edanas.core.errors import InfeasibleError
+from edanas.core.feasible import Feasibility
 from edanas.core.idle_stages import idle_stages
 from edanas.core.settings import Component, Settings
 from edanas.core.tracing import operators
@@ -61,6 +62,13 @@ def check_limits(workbench: Workbench, constraints: Sequence[Constraint]) -> Non
                 f"search space, so no network keeps the limit. {most_memory(workbench, candidate)} "
                 "Raise the limit, or choose smaller widths or resolutions of the supernet"
             )
+
+
+def with_layers(error: InfeasibleError, workbench: Workbench, limits: Feasibility) -> InfeasibleError:
+    """Return the error with the layers of the nearest candidate that need most, if it breaks their limit."""
+    if error.nearest is None or not limits.breaks_memory(error.nearest):
+        return error
+    return InfeasibleError(f"{error}. {most_memory(workbench, error.nearest)}")
 
 
 def most_memory(workbench: Workbench, candidate: Candidate) -> str:

@@ -14,7 +14,7 @@ from edanas.run.compose import compose
 from edanas.run.finishing import _infeasible_message
 from edanas.run.fitted_space import effective
 from edanas.run.layers import layered_settings
-from edanas.run.memory_limits import limit_components, profile_of
+from edanas.run.memory_limits import limit_components, profile_of, with_layers
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,16 @@ def test_a_limit_below_the_smallest_network_names_its_layer(registry, tmp_path, 
         composed(registry, tmp_path, **limits)
     for part in parts:
         assert part in str(error.value)
+
+
+def test_the_refusal_of_every_candidate_names_the_layers_of_the_nearest(registry, tmp_path):
+    composition = composed(registry, tmp_path, max_flash="40k")
+    space, no_exits = composition.workbench.space, SelectionScheme((None,) * 4)
+    named = ["nearest. Most RAM: ", "Most flash: "]
+    for backbone, words in ((space.largest(), named), (space.smallest(), [])):
+        error = InfeasibleError("nearest", Candidate(backbone, no_exits))
+        text = str(with_layers(error, composition.workbench, composition.limits))
+        assert all(each in text for each in words) and ("Most" in text) == bool(words)
 
 
 def test_the_memory_of_a_device_limits_unless_limits_are_set():
