@@ -7,10 +7,7 @@ exits with the error's `exit_code`.
 import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from edanas.core.types import Candidate
+from typing import Any
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of the operating system: full disk, full quota, and file too large."""
@@ -86,10 +83,10 @@ class InfeasibleError(EdanasError):
 
     Args:
         message: The message.
-        nearest: That candidate, if its layers are not in the message yet.
+        nearest: That candidate; `None`, the default, if the message is complete.
     """
 
-    def __init__(self, message: str, nearest: "Candidate | None" = None) -> None:
+    def __init__(self, message: str, nearest: Any = None) -> None:
         super().__init__(message)
         self.nearest = nearest
 

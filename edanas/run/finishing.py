@@ -15,7 +15,7 @@ from edanas.core.progress import Progress
 from edanas.core.result_row import ResultRow
 from edanas.core.types import Candidate, Evaluation, SelectionScheme
 from edanas.evaluation.final_thresholds import budget_shortfall
-from edanas.evaluation.finish_time import FinishTime
+from edanas.evaluation.finish_time import FinishTime, least_training
 from edanas.evaluation.own_backbones import own_backbones, with_own_backbones
 from edanas.evaluation.result_choice import choose_results
 from edanas.evaluation.selection import (
@@ -294,8 +294,12 @@ def _finish_time(
         composition.executor.workers,
     )
 
+    space = composition.workbench.space.whole()
+    epoch, is_single = seconds * len(parts.train), space.largest() == space.smallest()
+    training = least_training(settings.finetune.epochs, epoch, single=is_single)
+
     def affordable() -> list[int]:
-        networks = timing.affordable(kinds * results)
+        networks = timing.affordable(kinds * results, training)
         return [min(results, -(-networks // kinds)), max(1, networks // kinds)]
 
     early, single = (int(count) for count in plan.decided("results", affordable))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FILE = "plan.json"
 """Name of the plan in a run folder."""
 
-TRAINING, SEARCH = 0.55, 0.35
+TRAINING, SEARCH = 0.45, 0.35
 """Share of the remaining time for the supernet, and of the time after it for the search."""
 
 SINGLE_TRAINING = 0.45

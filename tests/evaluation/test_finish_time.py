@@ -65,3 +65,9 @@ def test_an_expected_overhead_takes_half_of_the_time_at_most_and_a_measured_one_
     assert time.start("a").limit == pytest.approx(12.5)
     time.end("a", {}, 20.0)
     assert time.start("b").limit == pytest.approx(40 / 3)
+
+
+@pytest.mark.parametrize(("training", "expected"), [(0.0, 5), (10.0, 5), (30.0, 2), (500.0, 1)])
+def test_there_are_as_many_networks_as_can_be_trained_for_long_enough(training: float, expected: int) -> None:
+    time = FinishTime(lambda: 100.0, lambda _, limit: Pace(limit), overhead=10.0)
+    assert time.affordable(8, training) == expected
