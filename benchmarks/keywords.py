@@ -30,7 +30,7 @@ RESULTS: dict[str, Any] = {
     "search": {"results": 2},
     "finetune": {"learning_rate": 0.0015},
 }
-"""Settings of both sides: few results, trained at the rate of the supernet."""
+"""Settings of both sides: few results, which are trained at a high rate."""
 
 SEARCHES: dict[str, dict[str, Any]] = {
     "within": {

@@ -83,7 +83,7 @@ class InfeasibleError(EdanasError):
 
     Args:
         message: The message.
-        nearest: That candidate; `None`, the default, if the message is complete.
+        nearest: The candidate with the smallest violation; `None`, the default, if it is unknown.
     """
 
     def __init__(self, message: str, nearest: Any = None) -> None:

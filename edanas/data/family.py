@@ -77,14 +77,19 @@ def dense_sides(surveyed: Survey) -> list[int]:
 
 
 def for_supernet(
-    automatic: dict[str, Any], supernet: str, surveyed: Survey, *, microcontroller: bool = False
+    automatic: dict[str, Any],
+    supernet: str,
+    surveyed: Survey,
+    *,
+    microcontroller: bool = False,
+    whitens: bool = True,
 ) -> dict[str, Any]:
     """Return the settings of `auto` for a supernet.
 
     Of the settings `supernet.*`, `elastic-resnet` gets resolutions, from which it derives strides. Images of
     20 pixels or more also get max-pooling, GELU and a stem that halves the image, as in the bundle's preset
     `cifar`. Images in colour get that preset's whitened stem and maxima before linear layers, too. Results
-    are fine-tuned for half of the epochs, at more than half of the rate.
+    are fine-tuned for half of the epochs, at 0.6 times the rate.
 
     Args:
         automatic: The settings for mobile networks, by their dotted names.
@@ -92,6 +97,8 @@ def for_supernet(
         surveyed: The survey of the folder.
         microcontroller: The networks run as 8-bit integers on a microcontroller. Its runtimes lack GELU, and
             hard swish and squeeze-and-excitation take RAM, so `ofa-mbv3` has its minimalistic form.
+        whitens: Images in colour may get the whitened stem. False for given weights, whose stem may be
+            another, and for heads other than `pool-linear`.
     """
     if surveyed.sound:
         automatic = automatic | {f"{each}.augment": SPECTROGRAMS for each in ("training", "finetune")}
@@ -104,7 +111,7 @@ def for_supernet(
     pooled = {} if sides[-1] < _POOLED_SIDE else pooled_options(sides[-1])
     if pooled and microcontroller:
         pooled["supernet.activation"] = "relu"
-    if pooled and not surveyed.grey:
+    if pooled and whitens and not surveyed.grey:
         pooled |= WHITENED
     tuned = {
         "finetune.epochs": max(2, others["training.epochs"] // 2),

@@ -31,8 +31,8 @@ def settings_for_memory(
 
     The largest widths, and then the largest depths, are dropped until the largest network has at most `SPARE`
     times the RAM and flash of the limits. A supernet with larger networks would be trained mostly for
-    networks that no device of the limits can run. If fewer than `FEW` widths are left, the space gets `FEW`
-    widths at equal distances, from the smallest to the largest that fits.
+    networks that no device of the limits can run. If fewer than `FEW` widths are left, the space gets up
+    to `FEW` widths at equal distances, from the smallest to the largest that fits.
 
     Args:
         build: Function from options to a supernet provider.

@@ -297,7 +297,7 @@ def _execute(
         try:
             outcome = engine.run()
         except InfeasibleError as error:
-            raise with_layers(error, workbench, composition.limits) from error
+            raise with_layers(error, workbench, composition.limits) from None
     if plan is not None:
         plan.searched(len(outcome.evaluations))
     with times.timed("finishing the results"):

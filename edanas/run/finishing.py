@@ -295,8 +295,8 @@ def _finish_time(
     )
 
     space = composition.workbench.space.whole()
-    epoch, is_single = seconds * len(parts.train), space.largest() == space.smallest()
-    training = least_training(settings.finetune.epochs, epoch, single=is_single)
+    is_trained = composition.evaluator.trains_supernet and space.largest() == space.smallest()
+    training = least_training(settings.finetune.epochs, seconds * len(parts.train), single=is_trained)
 
     def affordable() -> list[int]:
         networks = timing.affordable(kinds * results, training)

@@ -14,6 +14,8 @@ from edanas.plugins.blame import blamed
 from edanas.plugins.registry import Registry
 from edanas.run.memory_limits import limit_components, profile_of
 
+_RATE = "finetune.learning_rate"
+
 _INTEGER_FILES = ("litert", "litert-int8")
 """Exporters for microcontrollers that refuse some activations."""
 
@@ -66,7 +68,7 @@ def changes_for_time(registry: Registry, settings: Settings, images: Survey) -> 
     speed, build = SPEED[supernet.name] * threads_of(settings), _builder(registry, supernet)
     task, limits = Task(1 if images.grey else 3, images.classes), _memory(registry, settings)
     with blamed(registry):
-        return settings_for_time(
+        changes = settings_for_time(
             build,
             supernet.options,
             task,
@@ -74,6 +76,8 @@ def changes_for_time(registry: Registry, settings: Settings, images: Survey) -> 
             settings.training,
             lambda options: share(build(options), task, *limits) <= 1,
         )
+    # The rate of results was measured on dense networks.
+    return {name: changes[name] for name in changes if supernet.name == "elastic-resnet" or name != _RATE}
 
 
 def effective(changes: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

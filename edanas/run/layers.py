@@ -117,8 +117,13 @@ def layered_settings(
             suited = series_settings(images, split, only_lengths=preset not in ADAPTED)
         else:
             small = for_microcontroller(registry, settings)
+            whitens = settings.classifier.name == "pool-linear" and not settings.weights
             suited = for_supernet(
-                auto_settings(images, split), settings.supernet.name, images, microcontroller=small
+                auto_settings(images, split),
+                settings.supernet.name,
+                images,
+                microcontroller=small,
+                whitens=whitens,
             )
         automatic: Layer = (f"the samples in {place}", suited)
         limit: Layer = ("the default time", {"time_limit": DEFAULT_TIME})

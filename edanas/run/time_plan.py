@@ -24,9 +24,6 @@ FILE = "plan.json"
 TRAINING, SEARCH = 0.45, 0.35
 """Share of the remaining time for the supernet, and of the time after it for the search."""
 
-SINGLE_TRAINING = 0.45
-"""Share of the remaining time for a supernet with one backbone, whose weights are those of the results."""
-
 CANDIDATES = 0.6
 """Share of the remaining time for a search that trains each candidate."""
 
@@ -113,10 +110,9 @@ class TimePlan:
             self.content["spent"] = round(self._spent + time.monotonic() - self.started, 2)
         replace_file(self.path, sealed_text(self.content))
 
-    def supernet_pace(self, *, single: bool = False) -> Pace:
-        """Return the pace of the supernet's training; `single` = the space has one backbone."""
-        limit = self.remaining() * (SINGLE_TRAINING if single else TRAINING)
-        return self._pace(limit, _SUPERNET, self.content.setdefault(_SUPERNET, {}))
+    def supernet_pace(self) -> Pace:
+        """Return the pace of the supernet's training."""
+        return self._pace(self.remaining() * TRAINING, _SUPERNET, self.content.setdefault(_SUPERNET, {}))
 
     def network_pace(self, candidate: str, limit: float) -> Pace:
         """Return the pace of a result's training.

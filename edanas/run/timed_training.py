@@ -30,8 +30,7 @@ def train_in_time(plan: TimePlan, composition: Composition, progress: Progress) 
     trainer.resume()
     if trainer.finished:
         return
-    space = composition.workbench.space.whole()
-    trainer.pace = pace = plan.supernet_pace(single=space.largest() == space.smallest())
+    trainer.pace = pace = plan.supernet_pace()
     trainer.run(progress)
     epochs = trainer.step / len(trainer.batches)
     if not plan.fixed:

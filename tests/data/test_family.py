@@ -76,7 +76,6 @@ def test_networks_of_a_microcontroller_have_layers_that_its_runtimes_know() -> N
     settings = for_supernet(automatic, "elastic-resnet", spectrograms, microcontroller=True)
     assert settings["supernet.activation"] == "relu"
     assert settings["training.augment"] == SPECTROGRAMS
-    assert "supernet.stem" not in settings
 
 
 def test_photographs_have_a_whitened_stem_and_maxima() -> None:
@@ -84,7 +83,33 @@ def test_photographs_have_a_whitened_stem_and_maxima() -> None:
         surveyed = of_side(side, grey=grey)
         dense = for_supernet(auto_settings(surveyed, split_shares(3000)), "elastic-resnet", surveyed)
         assert (dense.get("supernet.stem") == "whitened") == whitened
+        assert dense["finetune.epochs"] == dense["training.epochs"] // 2
+        assert dense["training.learning_rate"] / 2 < dense["finetune.learning_rate"]
         assert (dense.get("classifier", {}).get("pooling") == "max") == whitened
+
+
+@pytest.mark.parametrize(("plugin", "low", "high"), [("resnet-sm", 0.5, 0.7), ("mbv3-sm", 0.01, 0.1)])
+def test_results_of_one_dense_network_are_tuned_at_a_high_rate(
+    plugin: str, low: float, high: float, registry: Registry, tmp_path: Path
+) -> None:
+    flags = {"data": folder(tmp_path, 32), "plugin": plugin, "preset": "auto", "time_limit": 1e-4}
+    settings = layered_settings(registry, [("flags", flags)])
+    assert len(settings.supernet.options["widths"]) == 1
+    assert low < settings.finetune.learning_rate / settings.training.learning_rate < high
+
+
+def test_given_weights_and_other_heads_prevent_a_whitened_stem(registry: Registry, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    for label in "ab":
+        (images / label).mkdir(parents=True)
+        for index in range(4):
+            pixels = np.full((32, 32, 3), (40 * index, 9, 9), dtype=np.uint8)
+            Image.fromarray(pixels).save(images / label / f"{index}.png")
+    stems = []
+    for flags in ({}, {"classifier": "mlp"}, {"weights": str(tmp_path / "own.safetensors")}):
+        layer = {"data": str(images), "plugin": "resnet-sm", "preset": "auto", **flags}
+        stems.append(layered_settings(registry, [("flags", layer)]).supernet.options.get("stem"))
+    assert stems == ["whitened", None, None]
 
 
 def test_a_named_bundle_supernet_or_weights_stays(registry: Registry, tmp_path: Path) -> None:

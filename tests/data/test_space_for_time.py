@@ -13,6 +13,7 @@ from edanas.data.space_for_time import (
     SHARE,
     SINGLE,
     affordable_macs,
+    choices_of,
     settings_for_time,
     time_sentence,
 )
@@ -103,3 +104,8 @@ def test_of_single_backbones_the_largest_that_keeps_the_limits_is_trained() -> N
     )
     assert sizes(name, 1000.0)["supernet.widths"][-1] > 0.4
     assert changed["supernet.widths"] == [0.4]
+
+
+def test_widths_that_are_equal_in_the_first_stage_are_choices_of_later_stages() -> None:
+    widths = [0.2, 0.24, 0.28]
+    assert choices_of(provider("elastic-resnet", {"widths": widths}))["width"] == widths

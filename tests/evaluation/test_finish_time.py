@@ -1,10 +1,11 @@
 """Times of trainings that several workers make at once."""
 
+import math
 from collections.abc import Mapping
 
 import pytest
 
-from edanas.evaluation.finish_time import FinishTime
+from edanas.evaluation.finish_time import FinishTime, least_training
 from edanas.training.pace import Pace
 
 
@@ -71,3 +72,13 @@ def test_an_expected_overhead_takes_half_of_the_time_at_most_and_a_measured_one_
 def test_there_are_as_many_networks_as_can_be_trained_for_long_enough(training: float, expected: int) -> None:
     time = FinishTime(lambda: 100.0, lambda _, limit: Pace(limit), overhead=10.0)
     assert time.affordable(8, training) == expected
+    repeated = FinishTime(lambda: math.inf, lambda _, limit: Pace(limit), overhead=10.0)
+    assert repeated.affordable(8, training) == 8
+
+
+def test_a_result_trains_for_fewer_epochs_where_weights_are_trained_or_settings_ask_for_less() -> None:
+    long, alone, short, none = (
+        least_training(epochs, 1.0, single=single)
+        for epochs, single in ((100, False), (100, True), (2, False), (0, False))
+    )
+    assert long > alone > short > none == 0
