@@ -18,9 +18,9 @@ FINETUNED = 0.6
 """Learning rate of the results of dense networks, relative to that of `auto` for their supernet, or to that
 of the network of a space with one backbone.
 
-On 10,000 photographs, in 270 seconds of one core, results fine-tuned at a twentieth of the rate, in a fifth
-of the time, had 69.8% at 6.3M multiply-adds, and 71.7% at 11.5M. At this rate, in half of the time, they had
-71.3% at 5.8M and 73.2% at 11.5M.
+It was measured on 10,000 photographs, in 270 seconds of one core. At a twentieth of the rate, in a fifth of
+the time, results had 69.8% at 6.3M multiply-adds, and 71.7% at 11.5M. At this rate, in half of the time, they
+had 71.3% at 5.8M and 73.2% at 11.5M.
 """
 
 SHARE = 0.45

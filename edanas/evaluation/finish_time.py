@@ -47,7 +47,7 @@ def least_training(epochs: int, seconds: float, *, single: bool) -> float:
 
     Example:
         >>> least_training(40, 0.5, single=False)
-        15.0
+        30.0
     """
     return BACKWARD * seconds * min(epochs, LEAST_ALONE if single else LEAST_EPOCHS)
 
