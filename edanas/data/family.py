@@ -23,7 +23,7 @@ WHITENED: dict[str, Any] = {
     "supernet.pooling": "max",
     "classifier": {"name": "pool-linear", "pooling": "max"},
 }
-"""Settings of dense networks for photographs, which then learn in fewer epochs; grey images do not gain."""
+"""Settings of dense networks for photographs, which then learn in fewer epochs; spectrograms did not gain."""
 
 _SMALLEST_REDUCED = 8
 """Smallest side, in pixels, to which larger images are reduced for dense networks."""

@@ -18,9 +18,9 @@ LEAST_EPOCHS, LEAST_ALONE = 20, 4
 """Least epochs of each result in a run with a time limit; in a space of several backbones, and of one.
 
 If they do not fit, the run has fewer results. The weights of a single backbone are trained for long already.
-In 270 seconds of one core, with 1,200 training photographs, networks of 5 to 10 epochs had 49.2% at 5.0M
-multiply-adds and 50.5% at 3.2M; fewer networks of 11 to 20 epochs had 56.5% at 5.2M and 53.2% at 5.7M. The
-interval of the 400 test images is five points wide.
+In one run each of 270 seconds of one core, with 1,200 training photographs, networks of 5 to 10 epochs had
+52.5% at 5.0M multiply-adds on the 200 validation images. With this rule, networks had 61.0% at 5.4M. The
+interval is seven points wide on each side.
 """
 
 
