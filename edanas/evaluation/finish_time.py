@@ -19,8 +19,8 @@ LEAST_EPOCHS, LEAST_ALONE = 20, 4
 
 If they do not fit, the run has fewer results. The weights of a single backbone are trained for long already.
 It was measured with 1,200 training photographs, in one run each of 270 seconds of one core. Networks of 5 to
-10 epochs had 52.5% at 5.0M multiply-adds on the 200 validation images. With this rule, they had 61.0% at 5.4M.
-The interval is seven points wide on each side.
+10 epochs had 52.5% at 5.0M multiply-adds on the 200 validation images. With this rule, they had 61.0% at
+5.4M. The interval is seven points wide on each side.
 """
 
 
