@@ -5,7 +5,7 @@
 
 FOLDER holds class folders (or `train/` with class folders). OUT keeps the results of each stage:
 
-1. The supernet of the preset `cifar` is trained (`edanas train-supernet`), in pieces.
+1. The supernet of the preset `cifar` is trained (`edanas train-supernet`), in pieces (not with `--weights`).
 2. Backbones are searched, each with its exact front of thresholds (strategy `nested`).
 3. For each budget of executed multiply-adds, the best early-exit backbones (`--candidates`) by validation
    accuracy are fine-tuned. So are the best single-exit backbone, and the largest backbone with a single exit.
@@ -75,7 +75,16 @@ class Table:
             SystemExit: An argument differs.
         """
         path = self.out / "asked.json"
-        names = ("folder", "plugin", "budgets", "finetune_epochs", "candidates", "total_time", "set")
+        names = (
+            "folder",
+            "plugin",
+            "budgets",
+            "finetune_epochs",
+            "candidates",
+            "total_time",
+            "weights",
+            "set",
+        )
         arguments = {name: getattr(self.args, name) for name in names}
         arguments["folder"] = str(arguments["folder"])
         if not path.exists():
@@ -101,15 +110,19 @@ class Table:
         return sorted(self.out.glob("*.took.json"))
 
     @property
-    def weights(self) -> Path:
-        """File of the trained supernet."""
-        return self.out / "supernet.safetensors"
+    def weights(self) -> str:
+        """File of the trained supernet, or its name."""
+        return str(self.args.weights or self.out / "supernet.safetensors")
 
     def supernet(self) -> None:
-        """Train the supernet: stage 1."""
+        """Train the supernet, unless its weights are given: stage 1."""
+        if self.args.weights:
+            return
         left = self.end - time.monotonic()
         done = train_supernet(
-            self.registry, Order(self.settings(), self.weights, left, self.args.total_time), self.progress
+            self.registry,
+            Order(self.settings(), Path(self.weights), left, self.args.total_time),
+            self.progress,
         )
         if not done.finished:
             self.progress.say(f"Supernet: step {done.steps[0]} of {done.steps[1]}, {done.seconds:.0f} s")
@@ -120,7 +133,7 @@ class Table:
     def searching(self) -> Settings:
         """Settings of the search, whose own results are neither fine-tuned nor used."""
         more = {"training.epochs": 0, "finetune.epochs": 0, "search.results": 1}
-        return self.settings(**{"weights": str(self.weights), **more})
+        return self.settings(**{"weights": self.weights, **more})
 
     def search(self) -> None:
         """Search backbones into the archive of the run folder: stage 2.
@@ -214,6 +227,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--plugin", default="mbv3-sm", help="bundle with a preset `cifar`")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS), help="MACs in M")
+    parser.add_argument("--weights", help="trained supernet, in place of stage 1: a file or a name")
     parser.add_argument("--total-time", type=float, help="seconds of the supernet's training")
     parser.add_argument("--time-limit", type=float, help="seconds of this call")
     parser.add_argument("--finetune-epochs", type=int, default=3)

@@ -32,6 +32,13 @@ from edanas.run.layers import layered_settings, user_layers
 
 STEM, MEANS = {"supernet.stem": "convolution"}, {"supernet.pooling": "average"}
 
+FULL_RESOLUTION = {
+    "supernet.stem_stride": 1,
+    "supernet.stage_strides": [2, 2, 2, 1, 1],
+    "supernet.channels": [16, 48, 96, 96, 96],
+}
+"""A stem of stride 1, and fewer channels: more multiply-adds for each weight."""
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "preset": {},
     "convolution as stem": STEM,
@@ -45,6 +52,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "finetune.learning_rate": 0.2,
         "finetune.weight_decay": 5e-4,
     },
+    "erasing": {"finetune.augment": ["shift", "flip", "erase"]},
+    "mixup": {"finetune.augment": ["shift", "flip", "mixup"]},
+    "alternating mirroring": {"finetune.augment": ["shift", "alternating-flip"]},
+    "label smoothing 0.2": {"finetune.label_smoothing": 0.2},
+    "weight decay x3": {"finetune.weight_decay": 0.15},
+    "longer average": {"finetune.ema": 0.999},
+    "full resolution": FULL_RESOLUTION,
+    "full resolution, 5 stages": {**FULL_RESOLUTION, "supernet.channels": [16, 32, 64, 96, 128]},
 }
 
 
