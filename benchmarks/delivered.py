@@ -2,12 +2,14 @@
 
 The script prints, for each early-exit network of the given runs, the exits that no test image uses. It
 compares executed multiply-adds with the best single-exit network, cut ones included, of the same validation
-accuracy. Bytes of weights are compared with the same network whose backbone goes on with its smallest stages.
-Without folders, the README's first command runs for each seed.
+accuracy. `--budgets` (in M) adds the test accuracy of the network with the highest validation accuracy within
+each, and its median over the runs. Bytes of weights are compared with the same network whose backbone
+goes on with its smallest stages. Without folders, the README's first command runs for each seed.
 
     python benchmarks/delivered.py                     # seeds 0, 1 and 2
     python benchmarks/delivered.py runs/a runs/b       # finished runs
     python benchmarks/delivered.py --seeds 7 --set training.epochs=4
+    python benchmarks/delivered.py --plugin resnet-sm --seeds 0 1 2 3 4 --budgets 0.025 0.045
 """
 
 import argparse
@@ -73,6 +75,12 @@ def report(result: edanas.Result) -> Iterator[tuple[str, float | None, int]]:
         )
 
 
+def within(result: edanas.Result, budget: float) -> ResultRow | None:
+    """Return the network with the highest validation accuracy within a budget of multiply-adds."""
+    rows = [row for row in (*result.early_exit, *result.single_exit) if row.macs_for_choice <= budget]
+    return max(rows, key=lambda row: (row.validation_accuracy, -row.macs_for_choice), default=None)
+
+
 def main() -> None:
     """Print a block for each run, then the number of unused exits and the spread of the ratios."""
     parser = argparse.ArgumentParser(
@@ -80,11 +88,14 @@ def main() -> None:
     )
     parser.add_argument("runs", type=Path, nargs="*", help="folders of finished runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--plugin", default="mbv3-sm")
+    parser.add_argument("--budgets", type=float, nargs="+", default=[], help="MACs in M")
     parser.add_argument("--set", dest="assignments", nargs="*", default=[], help="settings, as key=value")
     options = parser.parse_args()
     versions = ", ".join(f"{name} {version(name)}" for name in ("edanas", "torch", "scikit-learn"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {versions}")
     ratios: list[float] = []
+    accuracies: dict[float, list[float]] = {budget: [] for budget in options.budgets}
     idle, networks = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         for job in options.runs or options.seeds:
@@ -92,7 +103,12 @@ def main() -> None:
             result = (
                 edanas.Result.read(job)
                 if known
-                else edanas.search(seed=job, out=Path(folder) / str(job), settings=options.assignments)
+                else edanas.search(
+                    plugin=options.plugin,
+                    seed=job,
+                    out=Path(folder) / str(job),
+                    settings=options.assignments,
+                )
             )
             name = str(job) if known else f"seed {job}, {time.perf_counter() - start:.0f} s"
             print(f"{name}: {len(result.single_exit)} single-exit networks")
@@ -100,7 +116,17 @@ def main() -> None:
                 print(f"  {line}")
                 ratios += [] if ratio is None else [ratio]
                 idle, networks = idle + count, networks + 1
+            for budget, figures in accuracies.items():
+                if row := within(result, budget * 1e6):
+                    figures.append(100 * row.test_accuracy)
+                    kind = f"{row.exits} early exits" if row.exits else "single exit"
+                    print(
+                        f"  within {budget:g}M: {figures[-1]:.1f}% at {row.executed_macs / 1e6:.3f}M, {kind}"
+                    )
     print(f"{networks} early-exit networks; exits that no test image uses: {idle}")
+    for budget, figures in accuracies.items():
+        listed = ", ".join(f"{each:.1f}" for each in figures)
+        print(f"within {budget:g}M: median {statistics.median(figures or [0]):.1f}% of {listed}")
     if ratios:
         spread = f"median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
         print(f"executed multiply-adds relative to the best single-exit network as accurate: {spread}")
