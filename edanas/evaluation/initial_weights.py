@@ -18,6 +18,9 @@ from edanas.evaluation.workbench import Workbench
 from edanas.training.sandwich import SupernetWithExits
 from edanas.training.supernet_file import find, load, names, prefixes, read_recipe, tensors_of
 
+COLOUR = 3
+"""Number of channels of images in colour."""
+
 SUPERNET, HEADS, CRITERION, INFERENCE = "supernet", "heads", "criterion", "inference"
 """Prefixes of the tensor names in a supernet's file: the attributes of `SupernetWithExits`."""
 
@@ -91,7 +94,17 @@ def _load(bench: Workbench, path: Path, recipe: Mapping[str, Any], parts: dict[s
             if not reader.fits or bench.inference is reader:
                 _check_epochs(bench, path, f"the {noun}", cause)
                 remark += f"; the {noun} has fresh weights ({cause})"
-    return load(path, parts, _class_tensors(bench, parts) if other_classes else ()) + remark
+    try:
+        return load(path, parts, _class_tensors(bench, parts) if other_classes else ()) + remark
+    except WeightsError as error:
+        trained, current = int(recipe["in_channels"]), bench.parts.task.in_channels
+        if trained == current:
+            raise
+        mode = "rgb" if trained == COLOUR else "grey"
+        raise WeightsError(
+            f"{error}, or with {trained} image channels; the images of this run have {current}. "
+            f"`--set data.channels={mode}` reads a folder's images with {trained}"
+        ) from error
 
 
 def _check_kind(bench: Workbench, path: object, recipe: Mapping[str, Any], *, heads: bool) -> None:

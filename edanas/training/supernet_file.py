@@ -27,7 +27,7 @@ TRAINED_ON = "trained_on"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 """Folder of the trained supernets that the package contains."""
 
-COPIES = {"cifar10-mbv3": "cifar10"}
+COPIES = {"cifar10-mbv3": "cifar10", "cifar10-resnet": "cifar10"}
 """Name of a supernet -> data set that it was trained on.
 
 The training images of these supernets were JPEG copies of the data set, so the digests do not match it.
