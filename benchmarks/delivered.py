@@ -8,8 +8,7 @@ goes on with its smallest stages. Without folders, the README's first command ru
 
     python benchmarks/delivered.py                     # seeds 0, 1 and 2
     python benchmarks/delivered.py runs/a runs/b       # finished runs
-    python benchmarks/delivered.py --seeds 7 --set training.epochs=4
-    python benchmarks/delivered.py --plugin resnet-sm --seeds 0 1 2 3 4 --budgets 0.025 0.045
+    python benchmarks/delivered.py --plugin resnet-sm --seeds 7 --budgets 0.045
 """
 
 import argparse
