@@ -6,6 +6,8 @@ network with the highest validation accuracy within the budget. The same command
 
     python benchmarks/transfer.py OUT/digits/images-all --drawings --out OUT/transfer --minutes 20
 
+The supernet of `--plugin resnet-sm` reads colour only: for grey images, add `--set data.channels=rgb`.
+
 `any_folder.py` writes scikit-learn's digits, or a set in MNIST's format, into such a folder:
 
     python benchmarks/any_folder.py OUT/digits --dry-run
@@ -20,7 +22,8 @@ import edanas
 from edanas.core.result_row import ResultRow
 from edanas.run.console import ConsoleProgress
 
-WEIGHTS = "cifar10-mbv3"
+WEIGHTS = {"mbv3-sm": "cifar10-mbv3", "resnet-sm": "cifar10-resnet"}
+"""Bundle -> trained supernet of its preset `cifar`."""
 
 DRAWINGS = ['training.augment=["shift", "rotate"]', 'finetune.augment=["shift", "rotate"]']
 """Settings for images that change their class when they are mirrored, such as characters."""
@@ -30,9 +33,9 @@ def rows_of(folder: Path, weights: str, seed: int, args: argparse.Namespace) -> 
     """Run, resume or read a run; return its networks, those with early exits first."""
     result = edanas.search(
         str(folder),
-        "mbv3-sm",
+        args.plugin,
         preset="cifar",
-        out=args.out / f"{folder.parent.name}-{folder.name}-{weights or 'nothing'}-{seed}",
+        out=args.out / f"{folder.parent.name}-{folder.name}-{args.plugin}-{weights or 'nothing'}-{seed}",
         seed=seed,
         time_limit=60 * args.minutes,
         weights=weights or None,
@@ -67,7 +70,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="one folder of images for each class in each")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--minutes", type=float, default=20.0, help="of each run")
-    parser.add_argument("--weights", default=WEIGHTS)
+    parser.add_argument("--plugin", default="mbv3-sm", choices=list(WEIGHTS))
     parser.add_argument("--drawings", action="store_true", help="rotate images, and do not mirror them")
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.5, 1.0, 3.15, 9.65], help="in M")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -75,7 +78,7 @@ def main() -> None:
     args = parser.parse_args()
     lines = []
     for folder in args.folders:
-        for weights in ("", args.weights):
+        for weights in ("", WEIGHTS[args.plugin]):
             runs = [rows_of(folder, weights, seed, args) for seed in args.seeds]
             cells = [cell([accuracy(rows, budget) for rows in runs]) for budget in args.budgets]
             lines.append(f"| {folder} | {weights or 'nothing'} | {' | '.join(cells)} |")
