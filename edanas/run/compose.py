@@ -255,7 +255,7 @@ def _check_teacher(registry: Registry, settings: Settings, evaluator: Evaluator)
 
     Raises:
         ConfigError: A teacher is named, but the evaluation trains no supernet, or
-            `training.distillation` is 0.
+            `training.distillation` is 0; without training of the supernet, `finetune.distillation`.
     """
     if not settings.teacher:
         return
@@ -265,9 +265,10 @@ def _check_teacher(registry: Registry, settings: Settings, evaluator: Evaluator)
             f"teacher: found '{settings.teacher}', but evaluation '{settings.evaluation.name}' trains no "
             f"supernet; allowed: evaluation {others}, or an empty teacher"
         )
-    if not settings.training.distillation:
+    trained = "training" if settings.training.trains else "finetune"
+    if not getattr(settings, trained).distillation:
         raise ConfigError(
-            f"training.distillation: found 0 with teacher '{settings.teacher}'; allowed: a number > 0 and "
+            f"{trained}.distillation: found 0 with teacher '{settings.teacher}'; allowed: a number > 0 and "
             "<= 1, or an empty teacher"
         )
 

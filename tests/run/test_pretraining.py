@@ -21,7 +21,7 @@ from waiting import PATIENCE
 
 from edanas.core.errors import ConfigError, RunError, WeightsError
 from edanas.core.progress import Silent
-from edanas.core.settings import Component
+from edanas.core.settings import Component, FinetuneSettings, TrainingSettings
 from edanas.evaluation.shared import SharedEvaluation
 from edanas.run.compose import compose
 from edanas.run.pretraining import Order, Trained, portable, train_supernet
@@ -170,7 +170,8 @@ def test_the_weights_that_it_began_with_are_noted_and_not_replaced(trained: Path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, r"training\.distillation: found 0 with teacher 'x'; allowed: a number > 0"),
+        ({}, r"^training\.distillation: found 0 with teacher 'x'; allowed: a number > 0"),
+        ({"training": TrainingSettings(epochs=0)}, r"^finetune\.distillation: found 0 with teacher 'x'"),
         ({"evaluation": Component("finetune")}, r"teacher: found 'x', but evaluation 'finetune' trains no"),
     ],
 )
@@ -180,6 +181,16 @@ def test_a_teacher_without_a_word_or_a_pupil_is_refused(
     settings = replace(tiny_order(tmp_path / "out").settings, teacher="x", **changes)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=message):
         compose(registry(), settings, tmp_path, Silent())
+
+
+def test_a_teacher_of_the_results_alone_is_allowed(tmp_path: Path) -> None:
+    settings = replace(
+        tiny_order(tmp_path / "out").settings,
+        teacher="x",
+        training=TrainingSettings(epochs=0),
+        finetune=FinetuneSettings(distillation=0.5),
+    )
+    assert compose(registry(), settings, tmp_path, Silent()).workbench.settings.teacher == "x"
 
 
 def test_only_the_shared_evaluation_has_a_supernet_to_train(tmp_path: Path) -> None:
