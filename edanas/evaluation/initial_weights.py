@@ -122,11 +122,23 @@ def _check_kind(bench: Workbench, path: object, recipe: Mapping[str, Any], *, he
 
 
 def _changed(bench: Workbench, recipe: Mapping[str, Any], *kinds: str) -> str:
-    """Return the differences between the file and the run in the settings `kinds`, as text; empty = none."""
+    """Return the differences between the file and the run in the settings `kinds`, as text; empty = none.
+
+    The options of an implementation with another name are left out.
+    """
     saved, current = recipe.get("settings", {}), to_plain(bench.settings)
-    old = resolve([("", {kind: saved[kind] for kind in kinds if kind in saved})])
-    new = resolve([("", {kind: current[kind] for kind in kinds})])
-    return "; ".join(changed_settings(old, new))
+    old, new = {}, {}
+    for kind in kinds:
+        before, now = (_component(each.get(kind)) for each in (saved, current))
+        differ = before and before["name"] != now["name"]
+        old[kind], new[kind] = ({"name": each.get("name")} if differ else each for each in (before, now))
+    old, new = ({kind: each for kind, each in part.items() if each} for part in (old, new))
+    return "; ".join(changed_settings(resolve([("", old)]), resolve([("", new)])))
+
+
+def _component(value: Any) -> dict[str, Any]:
+    """Return the name and the options of an implementation as settings store them; empty without a value."""
+    return {"name": value} if isinstance(value, str) else dict(value or {})
 
 
 def _other_classes(bench: Workbench, recipe: Mapping[str, Any]) -> str:

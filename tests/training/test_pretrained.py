@@ -74,3 +74,10 @@ def test_untrained_last_layers_are_refused_for_other_classes(file: Path, tmp_pat
     assert file.stem in message
     assert "class 1 was 'airplane', and is '0' in this run" in message
     assert "allowed: 1 or more" in message
+
+
+def test_weights_of_the_other_family_are_refused_by_name_alone(tmp_path: Path) -> None:
+    values = {"plugin": "mbv3-sm", "preset": "cifar", "weights": "cifar10-resnet", "threads": 1}
+    bench = compose(registry(), layered_settings(registry(), [("t", values)]), tmp_path, Silent()).workbench
+    with pytest.raises(WeightsError, match=r"Changed: supernet: was 'elastic-resnet', now 'ofa-mbv3'; clas"):
+        SharedEvaluation(bench).prepare(Silent())
