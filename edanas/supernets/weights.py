@@ -48,13 +48,14 @@ def locate(weights: str, zoo: Mapping[str, Remote]) -> tuple[Path, tuple[str, ..
     """
     path = user_path(weights)
     if path.is_dir():
-        raise WeightsError(f"weights '{weights}': is a folder; expected a file, or a name in the zoo")
+        raise WeightsError(f"weights '{weights}': is a folder; expected a file, or a name of published weights")
     if path.exists():
         return path, ()
     if weights in zoo:
         path, checked = fetch(zoo[weights])
         return path, (checked,)
-    raise WeightsError(f"weights '{weights}': no such file. {unknown('name in the zoo', weights, zoo)}")
+    published = f" {unknown('name of published weights', weights, zoo)}" if zoo else ""
+    raise WeightsError(f"weights '{weights}': no such file.{published}")
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
