@@ -48,7 +48,9 @@ def locate(weights: str, zoo: Mapping[str, Remote]) -> tuple[Path, tuple[str, ..
     """
     path = user_path(weights)
     if path.is_dir():
-        raise WeightsError(f"weights '{weights}': is a folder; expected a file, or a name of published weights")
+        raise WeightsError(
+            f"weights '{weights}': is a folder; expected a file, or a name of published weights"
+        )
     if path.exists():
         return path, ()
     if weights in zoo:
