@@ -18,9 +18,6 @@ from edanas.evaluation.workbench import Workbench
 from edanas.training.sandwich import SupernetWithExits
 from edanas.training.supernet_file import find, load, names, prefixes, read_recipe, tensors_of
 
-COLOUR = 3
-"""Number of channels of images in colour."""
-
 SUPERNET, HEADS, CRITERION, INFERENCE = "supernet", "heads", "criterion", "inference"
 """Prefixes of the tensor names in a supernet's file: the attributes of `SupernetWithExits`."""
 
@@ -100,7 +97,7 @@ def _load(bench: Workbench, path: Path, recipe: Mapping[str, Any], parts: dict[s
         trained, current = int(recipe["in_channels"]), bench.parts.task.in_channels
         if trained == current:
             raise
-        mode = "rgb" if trained == COLOUR else "grey"
+        mode = "grey" if trained == 1 else "rgb"
         raise WeightsError(
             f"{error}, or with {trained} image channels; the images of this run have {current}. "
             f"`--set data.channels={mode}` reads a folder's images with {trained}"
@@ -127,18 +124,11 @@ def _changed(bench: Workbench, recipe: Mapping[str, Any], *kinds: str) -> str:
     The options of an implementation with another name are left out.
     """
     saved, current = recipe.get("settings", {}), to_plain(bench.settings)
-    old, new = {}, {}
-    for kind in kinds:
-        before, now = (_component(each.get(kind)) for each in (saved, current))
-        differ = before and before["name"] != now["name"]
-        old[kind], new[kind] = ({"name": each.get("name")} if differ else each for each in (before, now))
-    old, new = ({kind: each for kind, each in part.items() if each} for part in (old, new))
-    return "; ".join(changed_settings(resolve([("", old)]), resolve([("", new)])))
-
-
-def _component(value: Any) -> dict[str, Any]:
-    """Return the name and the options of an implementation as settings store them; empty without a value."""
-    return {"name": value} if isinstance(value, str) else dict(value or {})
+    old = resolve([("", {kind: saved[kind] for kind in kinds if kind in saved})])
+    new = resolve([("", {kind: current[kind] for kind in kinds})])
+    lines = changed_settings(old, new)
+    renamed = tuple(f"{kind}." for kind in kinds if any(line.startswith(f"{kind}:") for line in lines))
+    return "; ".join(line for line in lines if not line.startswith(renamed))
 
 
 def _other_classes(bench: Workbench, recipe: Mapping[str, Any]) -> str:
