@@ -75,17 +75,8 @@ class Table:
             SystemExit: An argument differs.
         """
         path = self.out / "asked.json"
-        names = (
-            "folder",
-            "plugin",
-            "budgets",
-            "finetune_epochs",
-            "candidates",
-            "total_time",
-            "weights",
-            "set",
-        )
-        arguments = {name: getattr(self.args, name) for name in names}
+        names = ("folder", "plugin", "weights", "budgets", "finetune_epochs", "candidates", "total_time")
+        arguments = {name: getattr(self.args, name) for name in (*names, "set")}
         arguments["folder"] = str(arguments["folder"])
         if not path.exists():
             path.write_text(json.dumps(arguments))

@@ -32,13 +32,6 @@ from edanas.run.layers import layered_settings, user_layers
 
 STEM, MEANS = {"supernet.stem": "convolution"}, {"supernet.pooling": "average"}
 
-FULL_RESOLUTION = {
-    "supernet.stem_stride": 1,
-    "supernet.stage_strides": [2, 2, 2, 1, 1],
-    "supernet.channels": [16, 48, 96, 96, 96],
-}
-"""A stem of stride 1, and fewer channels: more multiply-adds for each weight."""
-
 VARIANTS: dict[str, dict[str, Any]] = {
     "preset": {},
     "convolution as stem": STEM,
@@ -58,8 +51,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "label smoothing 0.2": {"finetune.label_smoothing": 0.2},
     "weight decay x3": {"finetune.weight_decay": 0.15},
     "longer average": {"finetune.ema": 0.999},
-    "full resolution": FULL_RESOLUTION,
-    "full resolution, 5 stages": {**FULL_RESOLUTION, "supernet.channels": [16, 32, 64, 96, 128]},
+    # Fewer channels on larger features, so more multiply-adds for each weight; for `--width 1`.
+    "full resolution": {
+        "supernet.stem_stride": 1,
+        "supernet.stage_strides": [2, 2, 2, 1, 1],
+        "supernet.channels": [16, 48, 96, 96, 96],
+    },
 }
 
 
